@@ -1,0 +1,47 @@
+"""Warm calls of `attnsim.run` on Python dicts: how many points a second a sweep in one process gets."""
+
+from itertools import product
+from typing import Any
+
+import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
+
+import attnsim
+
+# 960 prefill kernels, every one of another size, so that no answer can come from a cache of answers.
+PREFILL = [
+    {"B": batch, "H": heads, "G": max(1, heads // share), "P": length, "M": length, "E": dim, "F": dim}
+    for length, batch, heads, share, dim in product(
+        (512, 1000, 1024, 2048, 3000, 4096, 6000, 8192, 12345, 16384, 24576, 32768), (1, 2, 3, 4), (8, 16, 24, 32, 40), (1, 4), (64, 128)
+    )
+]
+DECODE = [{**sizes, "P": 1} for sizes in PREFILL]
+
+
+def workload(sizes: dict[str, int]) -> dict[str, Any]:
+    return {
+        "attnsim": 1, "kind": "kernel", "name": "bench", "cascade": "attention-1pass", "sizes": sizes, "dtype": "bf16",
+        "mask": {"kind": "causal"},
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("arch", ["a100_sxm_80gb", "h100_sxm", "b200"])
+@pytest.mark.parametrize(("phase", "points"), [("prefill", PREFILL), ("decode", DECODE)])
+def test_run(benchmark: BenchmarkFixture, arch: str, phase: str, points: list[dict[str, int]]) -> None:
+    benchmark.group = phase
+    workloads = [workload(sizes) for sizes in points]
+
+    def sweep() -> list[float]:
+        return [attnsim.run(one, arch).results[0].latency_s for one in workloads]
+
+    times = benchmark.pedantic(sweep, rounds=5, warmup_rounds=1)
+    assert len(set(times)) > len(times) // 4  # the groups of keys change the traffic, not every time
+    benchmark.extra_info["points_per_second"] = round(len(workloads) / benchmark.stats.stats.median)
+
+
+def test_first_point(benchmark: BenchmarkFixture) -> None:
+    """One point as a whole dict of results, the way a service would answer a request."""
+    one = workload(PREFILL[-1])
+    benchmark.group = "one point"
+    answer = benchmark(lambda: attnsim.run(one, "h100_sxm").to_dict())
+    assert answer["results"][0]["latency_s"] > 0

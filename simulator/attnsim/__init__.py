@@ -1,0 +1,27 @@
+"""attnsim: how fast an attention kernel can be on a machine, what stops it, and what it costs.
+
+`attnsim.run(workload, arch)` answers; everything else is reachable from its Report. Importing this package loads nothing but this file.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from attnsim.api import run
+    from attnsim.evaluate.estimate import Report
+
+__version__ = "0.1.0"
+__all__ = ["Report", "__version__", "run"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("Report", "run"):
+        from attnsim import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module 'attnsim' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

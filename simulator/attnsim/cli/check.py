@@ -1,0 +1,120 @@
+"""`attnsim check`: spec files, each on its own and against what it names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from attnsim.cli.common import cli_command, narrate
+from attnsim.errors import Issue, SpecError
+
+if TYPE_CHECKING:
+    from attnsim.cascade.cascade import Cascade
+    from attnsim.spec.yaml import Document
+
+
+@cli_command("check", "attnsim check workloads/examples/llama3-8b-prefill.yaml arch_specs/gpu/h100_sxm.yaml")
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+def command(files: tuple[str, ...]) -> None:
+    """Check spec files: every error of every file, with its place.
+
+    The `kind:` of a file says what it must hold. What it names is checked too: the cascade of a workload or schedule must exist and have
+    the ranks that are used, equations must build, a machine must resolve. Exit 3 when anything is wrong.
+    """
+    issues: list[Issue] = []
+    good = 0
+    for file in files:
+        found, said = inspect(Path(file))
+        issues += found
+        good += not found
+        if not found:
+            click.echo(f"{file}: ok, {said}")
+    narrate(f"{good} of {len(files)} {'file' if len(files) == 1 else 'files'} fine")
+    if issues:
+        raise SpecError(dict.fromkeys(issues))
+
+
+def inspect(path: Path) -> tuple[list[Issue], str]:
+    """Everything wrong with one file, and what it is, in a few words."""
+    from attnsim.cli.kinds import kind_of_file
+    from attnsim.spec.library import load
+
+    checks: dict[str, Callable[[Document], tuple[list[Issue], str]]] = {
+        "arch": _arch,
+        "cascade": _cascade,
+        "schedule": _schedule,
+        "workload": _workload,
+    }
+    try:
+        kind = kind_of_file(path)
+        return checks[kind](load(kind, path))
+    except SpecError as error:
+        return list(error.issues), ""
+
+
+def _arch(doc: Document) -> tuple[list[Issue], str]:
+    from attnsim.machine.load import build
+    from attnsim.units import format_quantity
+
+    machine = build(doc)
+    peaks = ", ".join(f"{dtype} {format_quantity(machine.peak_flops(dtype), 'FLOP/s')}" for dtype in sorted(machine.dtypes))
+    return [], f"machine {machine.name}: {machine.processors} {machine.processor_name}s, {peaks}"
+
+
+def _cascade(doc: Document) -> tuple[list[Issue], str]:
+    from attnsim.cascade.cascade import load_cascade
+
+    cascade = load_cascade(doc.data, doc)
+    passes = ", ".join(f"{count} over {rank}" for rank, count in cascade.pass_counts().items())
+    return [], f"cascade {cascade.name}: {len(cascade.einsums)} Einsums, passes {passes or 'none'}"
+
+
+def _schedule(doc: Document) -> tuple[list[Issue], str]:
+    from attnsim.cascade.cascade import load_cascade
+    from attnsim.schedule.schedule import build
+
+    spec = build(doc).spec
+    cascade = load_cascade(spec.cascade, doc, ("cascade",))
+    issues: list[Issue] = []
+    for index, loop in enumerate(spec.loops):
+        for rank in [*loop.ranks, *([loop.rank] if loop.rank else [])]:
+            issues += _unknown_rank(cascade, rank, doc, ("loops", index, "rank" if rank == loop.rank else "ranks"))
+    # An unfused schedule runs any cascade, so its tile table may name ranks that only some of them have.
+    for index, row in enumerate(() if spec.fusion == "none" else spec.tiles):
+        for rank in row.sizes():
+            issues += _unknown_rank(cascade, rank, doc, ("tiles", index, rank))
+    return issues, f"schedule {spec.name} of cascade {cascade.name}"
+
+
+def _unknown_rank(cascade: Cascade, rank: str, doc: Document, loc: tuple[str | int, ...]) -> list[Issue]:
+    from attnsim.errors import suggest
+
+    known = [*cascade.ranks, *cascade.groups]
+    if rank in known:
+        return []
+    return [doc.issue(loc, f"cascade {cascade.name} has no rank {rank!r}{suggest(rank, known)}; its ranks are {', '.join(known)}")]
+
+
+def _workload(doc: Document) -> tuple[list[Issue], str]:
+    from attnsim.cascade.cascade import load_cascade
+    from attnsim.schedule.schedule import load_schedule
+    from attnsim.spec.workload import WorkloadSpec
+    from attnsim.spec.yaml import validate
+
+    spec = validate(WorkloadSpec, doc)
+    issues: list[Issue] = []
+
+    def attempt(step: Callable[[], object]) -> None:
+        try:
+            step()
+        except SpecError as error:
+            issues.extend(error.issues)
+
+    attempt(lambda: load_cascade(spec.cascade, doc, ("cascade",)).resolve_sizes(spec.sizes, doc=doc))
+    for field, reference in (("schedule", spec.schedule), ("baseline", spec.baseline)):
+        if reference is not None:
+            attempt(lambda field=field, reference=reference: load_schedule(reference, doc=doc, loc=(field,)))  # type: ignore[misc]
+    return issues, f"workload {spec.name}"

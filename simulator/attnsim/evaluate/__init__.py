@@ -1,0 +1,1 @@
+"""Cascade x mask x schedule x machine -> Estimate: bounds, time, traffic, energy."""

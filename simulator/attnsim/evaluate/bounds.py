@@ -1,0 +1,85 @@
+"""The certified lower bound: no schedule of this cascade on this machine is faster.
+
+Counted: multiply-adds of the attended pairs at the fastest unit's peak rate, exponentials at the joint rate of every unit that can compute them, and
+compulsory bytes (each input read once, as far as the mask needs it; each output written once) at the nominal memory bandwidth, all at the boost
+clock and perfectly overlapped. Inputs are taken to be in memory, not in a cache. Left out, since kernels fuse or pack them: the other vector work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from attnsim.evaluate.point import Point
+from attnsim.evaluate.traffic import attended_share
+
+
+@dataclass(frozen=True, slots=True)
+class Algorithm:
+    """What the cascade itself asks for, tiling left out: exact operation counts of the attended pairs."""
+
+    ops_by_kind: Mapping[str, int]
+    matmul_macs: int
+    compulsory_read: Mapping[str, float]
+    compulsory_write: Mapping[str, float]
+
+
+def algorithm(point: Point) -> Algorithm:
+    """Operation counts with the key rank in one chunk (the fewest corrections any tiling does), and compulsory bytes."""
+    p, m = point.sizes[point.query], point.sizes[point.key]
+    sizes = point.cascade.resolve_sizes(point.sizes, {})
+    pairs = int(point.mask.pairs(p, m))
+    rows = int(point.mask.queries(p, m))
+    totals: dict[str, int] = {}
+    macs = 0
+    counts = point.cascade.counts(sizes, pairs=pairs, row_blocks=rows)
+    for label, kinds in counts.items():
+        for kind, count in kinds.items():
+            totals[kind] = totals.get(kind, 0) + int(count)
+            if kind == "mac" and point.cascade.by_label[label].is_matmul:
+                macs += int(count)
+    reads = {name: point.tensor_bytes(name) * attended_share(point, name) for name in point.cascade.inputs}
+    writes = {name: point.tensor_bytes(name) for name in point.cascade.outputs}
+    return Algorithm(totals, macs, reads, writes)
+
+
+def lower_bound(point: Point, work: Algorithm) -> dict[str, float]:
+    """Seconds each resource needs at least, by resource; the bound is their maximum.
+
+    Where multiply-adds and exponentials share one unit (a CPU's vector unit) their times add up.
+    """
+    machine = point.machine
+    seconds: dict[str, float] = {}
+    macs = work.ops_by_kind.get("mac", 0)
+    unit = machine.matmul_unit(point.dtype)
+    if macs and unit is not None:
+        rate = machine.op_rate(unit, "mac", point.dtype, which="boost")
+        if rate:
+            seconds[unit] = macs / rate
+    exponentials = work.ops_by_kind.get("exp", 0)
+    if exponentials:
+        shares = _exp_rates(point)
+        fastest = max(shares, key=lambda name: shares[name])
+        time = exponentials / sum(shares.values())
+        seconds[fastest] = seconds.get(fastest, 0.0) + time if set(shares) == {unit} else max(seconds.get(fastest, 0.0), time)
+    moved = sum(work.compulsory_read.values()) + sum(work.compulsory_write.values())
+    seconds[machine.memory.name] = moved / machine.memory.bandwidth
+    return seconds
+
+
+def _exp_rates(point: Point) -> dict[str, float]:
+    """Exponentials per second of each unit that computes them, natively or as the machine's polynomial."""
+    machine = point.machine
+    rates: dict[str, float] = {}
+    for name, unit in machine.units.items():
+        native = unit.rate("exp", point.dtype)
+        if native is not None:
+            rates[name] = native * machine.clock(name, "boost") * machine.processors
+        elif name == "vector" and "exp" in machine.expand:
+            cycles = 0.0
+            for kind, count in machine.emulation("exp", name, point.dtype).items():
+                rate = unit.rate(kind, point.dtype)
+                cycles += count / rate if rate else 0.0
+            if cycles:
+                rates[name] = machine.clock(name, "boost") * machine.processors / cycles
+    return rates

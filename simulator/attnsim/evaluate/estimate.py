@@ -1,0 +1,135 @@
+"""The answer: what one workload costs on one machine under one schedule. SI units throughout."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from attnsim.machine.machine import Machine
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class KernelEstimate:
+    """One launched kernel.
+
+    latency_s includes its launch; compute_s is the makespan of its CTAs alone. tile: size by rank; ctas: CTAs of the grid; slots: CTAs resident
+    on the whole machine; waves = ctas / slots; splits: CTAs that share one walk; limiter: what bounds the CTAs per processor.
+    """
+
+    name: str
+    latency_s: float
+    compute_s: float
+    ctas: int
+    slots: int
+    ctas_per_processor: int
+    limiter: str
+    waves: float
+    tile: Mapping[str, int]
+    splits: int
+    bound: str
+    time_by_resource_s: Mapping[str, float]
+    issued_ops: Mapping[str, Mapping[str, float]]
+    bytes: Mapping[str, float]
+    smem_per_cta_bytes: float
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """The answer for one workload.
+
+    flops: 2 x multiply-adds of the attended pairs, the field's matmul FLOPs. flops_by_unit: algorithmic work by unit (a mac counts 2, any other
+    operation 1). bytes: traffic by memory level; bytes_by_tensor: the same by tensor and direction. time_by_resource_s: busy time of each
+    resource, padding included. lower_bound_s: peak rates at the boost clock, compulsory traffic, perfect overlap. speedup_upper_bound:
+    latency of the baseline schedule / lower_bound_s.
+    """
+
+    name: str
+    kind: str
+    schedule: str
+    cascade: str
+    dtype: str
+    direction: str
+    sizes: Mapping[str, int]
+    flops: int
+    flops_by_unit: Mapping[str, float]
+    ops_by_kind: Mapping[str, int]
+    bytes: Mapping[str, float]
+    bytes_by_tensor: Mapping[str, Mapping[str, Mapping[str, float]]]
+    passes: Mapping[str, int]
+    footprint_bytes: float
+    latency_s: float
+    lower_bound_s: float
+    lower_bound_by_resource_s: Mapping[str, float]
+    bound: str
+    utilization: Mapping[str, float]
+    energy_j: float
+    speedup_upper_bound: float
+    baseline: str
+    time_by_resource_s: Mapping[str, float]
+    mask: Mapping[str, Any]
+    kernels: tuple[KernelEstimate, ...]
+    clock_hz: float
+    assumptions: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The entry of ``results`` in the JSON of ``attnsim run``."""
+        out: dict[str, Any] = {}
+        for name in self.__slots__:
+            value = getattr(self, name)
+            if name == "kernels":
+                value = [{slot: _plain(getattr(kernel, slot)) for slot in kernel.__slots__} for kernel in value]
+            out[name] = _plain(value)
+        return out
+
+
+def _plain(value: Any) -> Any:
+    """Mappings and tuples as the dicts and lists JSON knows."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What `attnsim.run` returns; its repr is the table the command line prints."""
+
+    workload_name: str
+    arch_name: str
+    machine: Machine
+    results: tuple[Estimate, ...]
+    assumptions: tuple[str, ...]
+    digests: Callable[[], tuple[str, str]] = field(repr=False)
+
+    @property
+    def workload_sha256(self) -> str:
+        """Digest of the workload as run, overrides included."""
+        return self.digests()[0]
+
+    @property
+    def arch_sha256(self) -> str:
+        """Digest of the resolved machine file."""
+        return self.digests()[1]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON document of ``attnsim run``: SI base units, no NaN."""
+        from attnsim import __version__
+
+        workload, arch = self.digests()
+        return {
+            "schema": SCHEMA,
+            "attnsim": __version__,
+            "workload": {"name": self.workload_name, "sha256": workload},
+            "arch": {"name": self.arch_name, "sha256": arch},
+            "assumptions": list(self.assumptions),
+            "results": [estimate.to_dict() for estimate in self.results],
+        }
+
+    def __repr__(self) -> str:
+        from attnsim.evaluate.render import render_report
+
+        return render_report(self)

@@ -1,0 +1,224 @@
+"""cascade x mask x schedule x machine -> Estimate: the one engine every kernel on every machine goes through."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+
+from attnsim.cascade.cascade import Cascade
+from attnsim.errors import InfeasibleError, suggest
+from attnsim.evaluate.bounds import Algorithm, algorithm, lower_bound
+from attnsim.evaluate.estimate import Estimate, KernelEstimate
+from attnsim.evaluate.kernel import Kernel, fused_kernel
+from attnsim.evaluate.point import Point
+from attnsim.evaluate.power import dynamic_energy, energy, settled_clock
+from attnsim.evaluate.traffic import Traffic
+from attnsim.evaluate.unfused import combine_kernel, helper_kernel, unfused_kernel
+
+FLOPS_PER_OP: Mapping[str, int] = {"mac": 2}  # a multiply-add is two FLOPs by the field's convention; any other operation is one
+
+
+def kernels_of(point: Point) -> tuple[Kernel, ...]:
+    """Every kernel the schedule launches for this point, in order.
+
+    Raises:
+        InfeasibleError: the machine, format or sizes do not suit the schedule.
+    """
+    schedule, spec, cascade = point.schedule, point.schedule.spec, point.cascade
+    _check_dtype(point)
+    schedule.require(point.context)
+    _check_labels(point)
+    if spec.fusion == "none":
+        return tuple(unfused_kernel(point, (einsum,), einsum.label) for einsum in cascade.einsums)
+    if isinstance(spec.fusion, list):
+        grouped = {label: index for index, labels in enumerate(spec.fusion) for label in labels}
+        groups: dict[object, list[str]] = {}
+        for einsum in cascade.einsums:
+            groups.setdefault(grouped.get(einsum.label, einsum.label), []).append(einsum.label)
+        return tuple(unfused_kernel(point, tuple(cascade.by_label[name] for name in labels), "+".join(labels)) for labels in groups.values())
+    helped = {label for helper in (*spec.before, *spec.after) for label in helper.einsums}
+    main = fused_kernel(point, tuple(einsum for einsum in cascade.einsums if einsum.label not in helped), spec.name)
+    kernels = [*(helper_kernel(point, helper) for helper in spec.before), main, *(helper_kernel(point, helper) for helper in spec.after)]
+    if main.splits > 1 and spec.split is not None and spec.split.combine == "kernel":
+        kernels.append(combine_kernel(point, main.splits, f"{spec.name} combine"))
+    return tuple(kernels)
+
+
+def _check_dtype(point: Point) -> None:
+    machine = point.machine
+    if not machine.supports(point.dtype):
+        raise InfeasibleError(
+            f"{machine.name} cannot compute in {point.dtype}{suggest(point.dtype, machine.dtypes)}; it computes in {', '.join(sorted(machine.dtypes))}"
+        )
+
+
+def _check_labels(point: Point) -> None:
+    """Names in a schedule must exist: an Einsum or tensor of the cascade it was written for, or of this one."""
+    spec = point.schedule.spec
+    labels = point.cascade.by_label
+    for helper in (*spec.before, *spec.after):
+        for label in helper.einsums:
+            if label not in labels:
+                raise InfeasibleError(f"helper kernel {helper.name} of schedule {spec.name} computes {label}, which cascade {point.cascade.name} does not have")
+
+
+@lru_cache(maxsize=512)
+def _passes(cascade: Cascade) -> Mapping[str, int]:
+    """Passes over the ranks that matter to a reader: the two position ranks, and any rank walked more than once."""
+    counts = cascade.pass_counts()
+    kept = {rank: count for rank, count in counts.items() if rank in cascade.positions or count > 1}
+    return kept or counts
+
+
+@lru_cache(maxsize=512)
+def _footprint_tensors(cascade: Cascade) -> tuple[str, ...]:
+    return (*cascade.inputs, *cascade.outputs)
+
+
+def evaluate(point: Point, name: str, baseline: tuple[str, float] | None = None, notes: tuple[str, ...] = ()) -> Estimate:
+    """Latency, bounds, traffic and energy of one point.
+
+    baseline: (schedule name, latency in s) the speedup upper bound refers to; left out, the schedule itself.
+    """
+    machine = point.machine
+    kernels = kernels_of(point)
+    work = algorithm(point)
+    floors = lower_bound(point, work)
+    dynamic = dynamic_energy(point, kernels)
+    unit = machine.matmul_unit(point.dtype) or next(iter(machine.units))
+    nominal = machine.clock(unit)
+    wanted = point.conditions.tensor_clock
+    highest = wanted if wanted is not None else machine.clock(unit, "boost")
+    clock = settled_clock(point, kernels, dynamic, highest, nominal) if point.conditions.power_limit else highest
+    launch = {"none": 0.0, "graph": machine.launch.graph_s, "stream": machine.launch.stream_s}[point.conditions.launch]
+    parts = tuple(_kernel_estimate(point, kernel, clock, launch) for kernel in kernels)
+    latency = sum(part.latency_s for part in parts)
+    floor = max(floors.values())
+    traffic = Traffic()
+    times: dict[str, float] = {}
+    for kernel, part in zip(kernels, parts, strict=True):
+        traffic.merge(kernel.traffic)
+        for resource, seconds in part.time_by_resource_s.items():
+            times[resource] = times.get(resource, 0.0) + seconds
+    base_name, base_latency = baseline if baseline is not None else (point.schedule.name, latency)
+    return Estimate(
+        name=name,
+        kind="kernel",
+        schedule=point.schedule.name,
+        cascade=point.cascade.name,
+        dtype=point.dtype,
+        direction=point.direction,
+        sizes=dict(point.sizes),
+        flops=2 * work.matmul_macs,
+        flops_by_unit=_flops_by_unit(point, work),
+        ops_by_kind=dict(work.ops_by_kind),
+        bytes={level.name: traffic.total(level.name) for level in machine.levels if level.per == "device"},
+        bytes_by_tensor=traffic.moved,
+        passes=dict(_passes(point.cascade)),
+        footprint_bytes=_footprint(point, kernels),
+        latency_s=latency,
+        lower_bound_s=floor,
+        lower_bound_by_resource_s=floors,
+        bound=max(parts, key=lambda part: part.latency_s).bound,
+        utilization={resource: min(1.0, seconds / latency) for resource, seconds in times.items()},
+        energy_j=energy(point, dynamic, latency, clock, nominal),
+        speedup_upper_bound=base_latency / floor,
+        baseline=base_name,
+        time_by_resource_s=times,
+        mask=_mask(point, kernels),
+        kernels=parts,
+        clock_hz=clock,
+        assumptions=(*notes, *_assumptions(point, clock, highest)),
+    )
+
+
+def _kernel_estimate(point: Point, kernel: Kernel, clock: float, launch: float) -> KernelEstimate:
+    times = {unit: cycles / clock for unit, cycles in kernel.busy_cycles.items()}
+    times.update(kernel.level_s)
+    if launch:
+        times["launch"] = launch
+    seconds = kernel.seconds(clock) + launch
+    compute = kernel.compute_cycles / clock
+    return KernelEstimate(
+        name=kernel.name,
+        latency_s=seconds,
+        compute_s=compute,
+        ctas=kernel.ctas,
+        slots=kernel.slots,
+        ctas_per_processor=kernel.occupancy.ctas,
+        limiter=kernel.occupancy.limiter,
+        waves=kernel.ctas / kernel.slots,
+        tile=kernel.tile,
+        splits=kernel.splits,
+        bound=_bound(times, compute, kernel, seconds),
+        time_by_resource_s=times,
+        issued_ops=kernel.ops,
+        bytes={level: kernel.traffic.total(level) for level in kernel.traffic.moved},
+        smem_per_cta_bytes=kernel.occupancy.scratch_bytes,
+    )
+
+
+def _bound(times: Mapping[str, float], compute: float, kernel: Kernel, seconds: float) -> str:
+    """The busiest resource; `latency` when fixed overheads take most of the time, `occupancy` when idle processors do."""
+    busiest = max(times, key=lambda name: times[name])
+    if times[busiest] >= seconds / 2:
+        return busiest
+    fixed = kernel.fixed_s + times.get("launch", 0.0)
+    if fixed >= seconds / 2:
+        return "latency"
+    return "occupancy" if kernel.ctas < kernel.slots and compute >= seconds / 2 else busiest
+
+
+def _flops_by_unit(point: Point, work: Algorithm) -> dict[str, float]:
+    """Algorithmic work by the unit that does it; a mac is two."""
+    p, m = point.sizes[point.query], point.sizes[point.key]
+    sizes = point.cascade.resolve_sizes(point.sizes, {})
+    counts = point.cascade.counts(sizes, pairs=point.mask.pairs(p, m), row_blocks=point.mask.queries(p, m))
+    out: dict[str, float] = {}
+    for label, kinds in counts.items():
+        for kind, count in kinds.items():
+            unit = point.unit(point.cascade.by_label[label], kind)
+            out[unit] = out.get(unit, 0) + int(count) * FLOPS_PER_OP.get(kind, 1)
+    return out
+
+
+def _footprint(point: Point, kernels: tuple[Kernel, ...]) -> float:
+    """Bytes held in memory at a time: inputs, outputs, and what unfused kernels hand to one another."""
+    names = set(_footprint_tensors(point.cascade))
+    total = sum(point.tensor_bytes(name) for name in names)
+    memory = point.machine.memory.name
+    handed: dict[str, float] = {}
+    for kernel in kernels:
+        for tensor, moved in kernel.traffic.moved.get(memory, {}).items():
+            if tensor not in names and moved.get("write"):
+                handed[tensor] = max(handed.get(tensor, 0.0), moved["write"])
+    return total + sum(handed.values())
+
+
+def _mask(point: Point, kernels: tuple[Kernel, ...]) -> dict[str, object]:
+    p, m = point.sizes[point.query], point.sizes[point.key]
+    pairs = int(point.mask.pairs(p, m))
+    out: dict[str, object] = {"kind": point.mask.kind, "description": point.mask.describe(), "attended_pairs": pairs, "density": pairs / (p * m)}
+    main = max(kernels, key=lambda kernel: kernel.compute_cycles)
+    query, key = main.tile.get(point.query), main.tile.get(point.key)
+    if query and key and point.schedule.spec.fusion == "all":
+        walk = point.mask.walk(p, m, query, key)
+        out.update(
+            q_tiles=walk.tile_count,
+            tile_pairs_kernel=walk.visited_total,
+            tile_pairs_partial=walk.partial_total,
+            tile_pairs_dense=walk.dense_total,
+            max_kv_tiles=walk.max_visited,
+        )
+    return out
+
+
+def _assumptions(point: Point, clock: float, highest: float) -> tuple[str, ...]:
+    notes = [f"launch: {point.conditions.launch}", "inputs start in memory, not in a cache"]
+    if point.conditions.tensor_clock is not None:
+        notes.append(f"clock locked at {clock / 1e6:.0f} MHz")
+    if not point.conditions.power_limit:
+        notes.append("power limit not applied (short or locked-clock run)")
+    elif clock < highest:
+        notes.append(f"clock lowered from {highest / 1e6:.0f} to {clock / 1e6:.0f} MHz by the {point.machine.power.tdp_w:.0f} W board limit")
+    return (*notes, *point.machine.assumptions)

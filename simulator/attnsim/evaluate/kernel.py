@@ -1,0 +1,276 @@
+"""Time of one kernel: tile time, CTA time, makespan, then memory and fixed overheads beside it.
+
+The form of reference: FlashAttention-class kernels take `longest unit + exposed share of the others` per tile; CTAs are list-scheduled in launch
+order; L2 and memory run beside the whole kernel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import ceil
+
+from attnsim.cascade.einsum import Einsum
+from attnsim.errors import InfeasibleError
+from attnsim.evaluate.makespan import makespan
+from attnsim.evaluate.occupancy import Occupancy, occupancy
+from attnsim.evaluate.point import Point
+from attnsim.evaluate.traffic import Grid, Traffic, fill_bytes, fused_traffic, tile_bytes
+from attnsim.evaluate.work import CtaWork, Ops, cta_work, extents
+from attnsim.mask.base import TileWalk
+from attnsim.schedule.condition import compile_condition
+from attnsim.schedule.split import split_count, stream_k
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """One kernel before the clock is known.
+
+    compute_cycles: makespan of its CTAs; busy_cycles: of each unit, averaged over the processors; level_s: time of each device memory level at
+    its sustained bandwidth; exposed_memory: share of the shorter of compute and memory that stays visible; fixed_s: overhead beside launch.
+    """
+
+    name: str
+    compute_cycles: float
+    busy_cycles: Mapping[str, float]
+    ops: Ops
+    smem_bytes: float
+    traffic: Traffic
+    level_s: Mapping[str, float]
+    exposed_memory: float
+    fixed_s: float
+    ctas: int
+    tile: Mapping[str, int]
+    splits: int
+    occupancy: Occupancy
+    slots: int
+
+    @property
+    def memory_s(self) -> float:
+        """The slowest device level."""
+        return max(self.level_s.values(), default=0.0)
+
+    def seconds(self, clock_hz: float) -> float:
+        """Duration without launch."""
+        compute, memory = self.compute_cycles / clock_hz, self.memory_s
+        return max(compute, memory) + self.exposed_memory * min(compute, memory) + self.fixed_s
+
+
+def fused_kernel(point: Point, einsums: tuple[Einsum, ...], name: str) -> Kernel:
+    """The tiled kernel that runs all of `einsums` in one walk.
+
+    Raises:
+        InfeasibleError: no tile for these sizes, a tile that does not fit, or a cascade that needs more passes than the walk makes.
+    """
+    schedule, spec = point.schedule, point.schedule.spec
+    loop = schedule.grid
+    if loop is None:
+        raise InfeasibleError(f"schedule {spec.name} has no parallel loop")
+    row = schedule.tile(point.context)
+    tile = {rank: size for rank, size in row.sizes().items() if rank in point.cascade.ranks}
+    tiled = tuple(rank for rank in loop.ranks if rank in tile)
+    walked = schedule.sequential
+    _check_passes(point, walked)
+    for rank in walked:
+        if rank not in tile:
+            raise InfeasibleError(f"schedule {spec.name} walks {rank}, but its tile row gives no size for it")
+    pack = _pack(point, tile)
+    heads = point.heads // pack
+    held = occupancy(point, row, tile)
+    slots = held.ctas * point.machine.processors
+    work = cta_work(point, einsums, tile, walked, row.warps or 1)
+    walk = _walk(point, tile, tiled, pack)
+    rounds = tuple((run.tiles, run.visited, run.partial) for run in walk.runs)
+    if len(walked) > 1:
+        rounds = ((1, walk.visited_total, walk.partial_total),)
+    tiles = sum(count for count, _, _ in rounds)
+    splits, rounds, repeat, ctas = _split(point, rounds, heads, slots)
+    batch_order = tuple(rank for rank in loop.ranks if rank not in tile)
+    visits = walk.visited_total * heads
+    reduced = spec.split is not None and spec.split.rank == point.key       # splitting the queries of a CTA leaves nothing to combine
+    grid = Grid(tile, tiled, walked, batch_order, ctas, visits, heads, pack, tiles * splits, slots, splits if reduced else 1)
+    fill = fill_bytes(point, einsums, grid)
+    costs = _costs(point, work, rounds, fill)
+    if loop.order == "longest-first":
+        pattern = sorted(((count * repeat, cost) for count, cost in costs), key=lambda item: -item[1])
+        span = makespan(pattern, 1, point.machine.processors, held.ctas)
+    elif loop.ranks and loop.ranks[0] not in tile:
+        span = makespan([(count * repeat, cost) for count, cost in costs], 1, point.machine.processors, held.ctas)
+    else:
+        span = makespan(costs, repeat, point.machine.processors, held.ctas)
+    masked = walk.partial_total * heads
+    traffic = fused_traffic(point, einsums, grid)
+    return Kernel(
+        name=name,
+        compute_cycles=span,
+        busy_cycles=_busy(point, work, visits, masked, ctas),
+        ops=_issued(work, visits, masked, ctas),
+        smem_bytes=work.per_tile.smem_bytes * visits,
+        traffic=traffic,
+        level_s=_level_times(point, traffic, grid),
+        exposed_memory=schedule.exposed("memory", point.context),
+        fixed_s=schedule.constant(spec.constants.kernel_overhead, point.context, 0.0),
+        ctas=ctas,
+        tile=tile,
+        splits=grid.splits,
+        occupancy=held,
+        slots=slots,
+    )
+
+
+def _check_passes(point: Point, walked: tuple[str, ...]) -> None:
+    if point.key not in walked or point.query in walked:
+        return
+    plan = point.cascade.passes(point.key)
+    if plan.count > 1:
+        raise InfeasibleError(
+            f"schedule {point.schedule.name} walks {point.key} once, but cascade {point.cascade.name} takes {plan.count} passes over it; "
+            f"choose a 1-pass cascade (attention-1pass), or an unfused schedule (naive)"
+        )
+
+
+def _pack(point: Point, tile: Mapping[str, int]) -> int:
+    """Query heads of a group that become rows of one tile."""
+    rule, group = point.schedule.spec.pack_groups, point.group
+    if group == 1 or rule == "never":
+        return 1
+    if rule == "always":
+        return group
+    rows, size = point.sizes[point.query], tile.get(point.query, 1)
+    if rule == "efficient":
+        # FlashAttention-3, hopper/heuristics.h: pack when single-head tiles are filled less than 0.9 times as well as packed ones.
+        alone, packed = rows / (ceil(rows / size) * size), rows * group / (ceil(rows * group / size) * size)
+        return group if alone < point.schedule.spec.pack_threshold * packed else 1
+    return group if compile_condition(rule)(point.context) else 1
+
+
+def _walk(point: Point, tile: Mapping[str, int], tiled: tuple[str, ...], pack: int) -> TileWalk:
+    p, m = point.sizes[point.query], point.sizes[point.key]
+    if point.key in tiled:
+        return point.mask.walk_keys(p, m, tile[point.key], tile[point.query], pack)
+    return point.mask.walk(p, m, tile[point.query], tile[point.key], pack)
+
+
+Rounds = tuple[tuple[int, int, int], ...]
+
+
+def _split(point: Point, rounds: Rounds, heads: int, slots: int) -> tuple[int, Rounds, int, int]:
+    """(splits per walk, rounds per period, periods, CTAs) after the schedule's split rule."""
+    split = point.schedule.spec.split
+    tiles = sum(count for count, _, _ in rounds)
+    if split is None or not _applies(split.when, point):
+        return 1, rounds, heads, tiles * heads
+    longest = max((visited for _, visited, _ in rounds), default=0)
+    if longest == 0:
+        return 1, rounds, heads, tiles * heads
+    if split.rule == "stream-k":
+        total = sum(count * visited for count, visited, _ in rounds) * heads
+        masked = sum(count * partial for count, _, partial in rounds) * heads
+        grid, share, longer = stream_k(total, tiles * heads, slots, split.maximum)
+        # Partial tiles are spread evenly: a linearised tile space has no row structure left.
+        each = min(share, ceil(masked / grid)) if masked else 0
+        shares: Rounds = ((longer, share, each), (grid - longer, share - 1, min(each, share - 1)))
+        return max(1, ceil(grid / max(1, tiles * heads))), tuple(r for r in shares if r[0]), 1, grid
+    count = split_count(split, heads * tiles, longest, point.machine.processors)
+    if count == 1:
+        return 1, rounds, heads, tiles * heads
+    pieces: list[tuple[int, int, int]] = []
+    for tiles_alike, visited, partial in rounds:
+        each = ceil(visited / count)
+        for _ in range(tiles_alike):
+            full, rest = divmod(visited, each) if each else (0, 0)
+            # masked tiles lie at the end of the walk, hence in the last pieces
+            pieces += [(1, each, max(0, min(each, partial - i * each))) for i in range(full)]
+            if rest:
+                pieces.append((1, rest, min(rest, partial)))
+    return count, _merged(pieces), heads, len(pieces) * heads
+
+
+def _merged(pieces: list[tuple[int, int, int]]) -> Rounds:
+    out: list[tuple[int, int, int]] = []
+    for count, visited, partial in pieces:
+        if out and out[-1][1:] == (visited, partial):
+            out[-1] = (out[-1][0] + count, visited, partial)
+        else:
+            out.append((count, visited, partial))
+    return tuple(out)
+
+
+def _applies(when: str | None, point: Point) -> bool:
+    if when is None:
+        return True
+    return compile_condition(when)(point.context)
+
+
+def _costs(point: Point, work: CtaWork, rounds: Rounds, fill: float) -> list[tuple[int, float]]:
+    """(CTAs, cycles of a processor each) in launch order."""
+    schedule, spec, machine = point.schedule, point.schedule.spec, point.machine
+    per_tile = tile_cycles(point, work.per_tile.cycles)
+    overhead = schedule.constant(spec.constants.cta_overhead, point.context, 0.0) + sum(work.once.cycles.values())
+    exposed = schedule.exposed("fill", point.context)
+    near = machine.levels[point.shared if point.shared is not None else 0]
+    if exposed and fill:
+        overhead += exposed * fill / (near.sustained / machine.processors / machine.clock(next(iter(machine.units))))
+    return [(count, visited * per_tile + partial * work.masked_cycles + overhead) for count, visited, partial in rounds]
+
+
+def tile_cycles(point: Point, cycles: Mapping[str, float]) -> float:
+    """Longest resource plus the exposed share of the others. The tensor unit's cycles are stretched by the kernel's efficiency on it."""
+    if not cycles:
+        return 0.0
+    stretched = stretched_cycles(point, cycles)
+    longest = max(stretched, key=lambda name: stretched[name])
+    return stretched[longest] + sum(point.schedule.exposed(name, point.context) * value for name, value in stretched.items() if name != longest)
+
+
+def stretched_cycles(point: Point, cycles: Mapping[str, float]) -> dict[str, float]:
+    """Cycles with the matrix instructions issued at the kernel's efficiency."""
+    efficiency = point.schedule.constant(point.schedule.spec.constants.tensor_efficiency, point.context, 1.0)
+    main = "tensor" if "tensor" in cycles else "vector" if "tensor" not in point.machine.units else ""
+    return {name: value / efficiency if name == main else value for name, value in cycles.items()}
+
+
+def _busy(point: Point, work: CtaWork, visits: int, masked: int, ctas: int) -> dict[str, float]:
+    """Cycles each unit is busy, averaged over the processors, at the rate its instructions really reach (efficiency is waiting, not work)."""
+    total: dict[str, float] = {}
+    for share, cycles in ((visits, work.per_tile.cycles), (ctas, work.once.cycles), (masked, {"vector": work.masked_cycles})):
+        for name, value in cycles.items():
+            total[name] = total.get(name, 0.0) + share * value / point.machine.processors
+    return total
+
+
+def _issued(work: CtaWork, visits: int, masked: int, ctas: int) -> Ops:
+    """Operations issued, padding included, by unit and kind."""
+    total: Ops = {}
+    for share, ops in ((visits, work.per_tile.ops), (ctas, work.once.ops), (masked, {"vector": {"mask": work.masked_ops}})):
+        for unit, kinds in ops.items():
+            for kind, value in kinds.items():
+                if share * value:
+                    by_kind = total.setdefault(unit, {})
+                    by_kind[kind] = by_kind.get(kind, 0.0) + share * value
+    return total
+
+
+def _level_times(point: Point, traffic: Traffic, grid: Grid) -> dict[str, float]:
+    """Seconds of each device level. Memory delivers no more than what the CTAs in flight ask for: bytes in flight / latency (Little's law)."""
+    machine, schedule = point.machine, point.schedule
+    efficiency = schedule.constant(schedule.spec.constants.memory_efficiency, point.context, 1.0)
+    times: dict[str, float] = {}
+    for level in machine.levels:
+        moved = traffic.total(level.name)
+        if level.per != "device" or not moved:
+            continue
+        rate = level.sustained * (efficiency if level is machine.memory else 1.0)
+        if level is machine.memory and level.latency_s > 0:
+            rate = min(rate, _bytes_in_flight(point, grid) / level.latency_s)
+        times[level.name] = moved / rate
+    return times
+
+
+def _bytes_in_flight(point: Point, grid: Grid) -> float:
+    """Bytes the resident CTAs have on order: the pipeline stages of every walked tile."""
+    inside = extents(point, grid.tile)
+    spec = point.schedule.spec
+    staged = [name for name in point.cascade.inputs if set(grid.walked) & set(point.cascade.tensor_ranks(name))]
+    per_cta = sum(tile_bytes(point, name, inside, grid.pack) * spec.buffers.get(name, 1) for name in staged)
+    return max(1.0, min(grid.ctas, grid.slots) * per_cta)

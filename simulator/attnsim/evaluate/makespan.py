@@ -1,0 +1,70 @@
+"""When the last CTA ends: greedy list scheduling of CTAs on processors, as the hardware's block scheduler does it.
+
+CTAs are given in launch order, run-length encoded. A processor holds up to `resident` CTAs which share its rate equally, so a CTA of cost c
+(cycles of the whole processor) lasts resident x c while the machine is full. While CTAs wait, every slot is busy, and scheduling on
+processors x resident slots is exact; once none waits, the CTAs left on a processor drain at its full rate, so the processor ends at the mean of
+its slots' end times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from heapq import heapify, heapreplace
+from math import ceil, lcm
+
+#: Above this many CTAs the middle of a periodic launch order is folded out (its slots stay busy, so it only adds work / rate).
+FOLD_ABOVE = 6000
+# Times are kept as integers in 1/256 cycle, with the slot number in the low bits: heap operations on ints are several times faster than on tuples.
+_TICKS = 256
+_SLOT_BITS = 13
+
+
+def makespan(pattern: Sequence[tuple[int, float]], repeat: int, processors: int, resident: int) -> float:
+    """Cycles from the first CTA's start to the last one's end.
+
+    pattern: (count, cost in processor cycles) of consecutive CTAs of one period, in launch order; repeat: periods.
+    Error: below one tick per CTA; with folding (more than FOLD_ABOVE CTAs) below 0.1 % in the cases tested.
+    """
+    pattern = [(count, cost) for count, cost in pattern if count and cost > 0]
+    if not pattern:
+        return 0.0
+    total = repeat * sum(count for count, _ in pattern)
+    slots = processors * resident
+    if all(cost == pattern[0][1] for _, cost in pattern):
+        waves, rest = divmod(total, slots)
+        return (waves * resident + ceil(rest / processors)) * pattern[0][1]
+    folded = 0.0
+    if total > FOLD_ABOVE and repeat > 1:
+        period = total // repeat
+        work = sum(count * cost for count, cost in pattern)
+        # Remove whole periods in steps after which the same slot pattern recurs on average.
+        step = slots // _gcd(slots, period)
+        keep = max(1, FOLD_ABOVE // period)
+        removable = (repeat - keep) // step * step if repeat > keep else 0
+        folded = removable * work / processors
+        repeat -= removable
+        total = repeat * period
+    if total <= processors:
+        return folded + max(cost for _, cost in pattern)
+    return folded + _schedule(pattern, repeat, processors, resident)
+
+
+def _gcd(a: int, b: int) -> int:
+    return a * b // lcm(a, b)
+
+
+def _schedule(pattern: Sequence[tuple[int, float]], repeat: int, processors: int, resident: int) -> float:
+    slots = processors * resident
+    scaled = [(count, round(cost * resident * _TICKS) << _SLOT_BITS) for count, cost in pattern]
+    order = [cost for count, cost in scaled for _ in range(count)] * repeat
+    # First CTAs go round robin over the processors: slot i sits on processor i mod processors.
+    heap = [cost + slot for slot, cost in enumerate(order[:slots])]
+    if len(order) > slots:
+        heapify(heap)
+        for cost in order[slots:]:
+            heapreplace(heap, heap[0] + cost)
+    ends = [0] * processors
+    mask = (1 << _SLOT_BITS) - 1
+    for entry in heap:
+        ends[(entry & mask) % processors] += entry >> _SLOT_BITS
+    return max(ends) / (resident * _TICKS)

@@ -1,0 +1,123 @@
+"""One question, resolved: cascade, sizes, mask, format, machine and schedule, with the few facts every stage asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from attnsim.cascade.cascade import Cascade
+from attnsim.cascade.einsum import Einsum
+from attnsim.machine.machine import Machine
+from attnsim.mask.base import Mask
+from attnsim.schedule.condition import Value
+from attnsim.schedule.schedule import Schedule
+from attnsim.spec.dtype import element_bytes, output_dtype
+from attnsim.spec.workload import Conditions
+
+#: Where an operation runs unless the schedule binds it elsewhere: the first unit of the list that the machine has and that runs it.
+DEFAULT_UNITS: Mapping[str, tuple[str, ...]] = {"mac": ("tensor", "vector"), "exp": ("sfu", "vector"), "log": ("sfu", "vector"), "tanh": ("sfu", "vector")}
+#: A division by a value that is constant over the rank walked (a softmax denominator) is one reciprocal per row and a multiplication per element.
+PRICED_AS: Mapping[str, str] = {"div": "mul"}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Point:
+    """sizes: of the cascade's unpartitioned ranks; pack: query heads packed into the rows of one tile (1: none)."""
+
+    cascade: Cascade
+    sizes: Mapping[str, int]
+    mask: Mask
+    dtype: str
+    machine: Machine
+    schedule: Schedule
+    conditions: Conditions
+    direction: str
+    context: Mapping[str, Value] = field(init=False)
+    tensor_path: str | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        context: dict[str, Value] = dict(self.sizes)
+        local = self.local
+        context.update(
+            kind=self.machine.kind,
+            isa=self.machine.isa,
+            vendor=self.machine.vendor,
+            dtype=self.dtype,
+            mask=self.mask.kind,
+            direction=self.direction,
+            group=self.group,
+            processors=self.machine.processors,
+            scratch_kib=self.machine.limits.smem_per_cta_bytes / 1024 if local is not None else 0,
+        )
+        object.__setattr__(self, "context", context)
+        object.__setattr__(self, "tensor_path", self.schedule.tensor_path(context) if "tensor" in self.machine.units else None)
+
+    @property
+    def query(self) -> str:
+        """The rank of query positions."""
+        return self.cascade.positions[0]
+
+    @property
+    def key(self) -> str:
+        """The rank of key positions."""
+        return self.cascade.positions[1]
+
+    @property
+    def group(self) -> int:
+        """Query heads that share one key/value head."""
+        for shared, full in self.cascade.groups.items():
+            if shared in self.sizes:
+                return self.sizes[full] // self.sizes[shared]
+        return 1
+
+    @property
+    def heads(self) -> int:
+        """Product of the batch ranks: problems of one (query, key) plane each."""
+        product = 1
+        for rank in self.cascade.batch:
+            product *= self.sizes.get(rank, 1)
+        return product
+
+    @property
+    def local(self) -> int | None:
+        """Index of the first memory level that each processor has to itself."""
+        return next((i for i, level in enumerate(self.machine.levels) if level.per == "processor"), None)
+
+    @property
+    def shared(self) -> int | None:
+        """Index of the last level (beyond memory) that all processors share, the L2 of a GPU."""
+        found = [i for i, level in enumerate(self.machine.levels) if level.per == "device" and i > 0]
+        return found[0] if found else None
+
+    @property
+    def element(self) -> float:
+        """Bytes of an input element."""
+        return element_bytes(self.dtype)
+
+    def stored(self, tensor: str) -> float:
+        """Bytes of a stored element of `tensor`: results of narrow formats are written wider."""
+        return element_bytes(output_dtype(self.dtype)) if tensor in self.cascade.outputs else self.element
+
+    def tensor_bytes(self, tensor: str) -> float:
+        """Bytes of a whole tensor."""
+        product = 1
+        for rank in self.cascade.tensor_ranks(tensor):
+            product *= self.sizes[rank]
+        return product * self.stored(tensor)
+
+    def unit(self, einsum: Einsum, kind: str) -> str:
+        """The unit that runs operation `kind` of `einsum`: the schedule's binding of the kind, of the Einsum, its default, or the machine's."""
+        bindings = self.schedule.spec.bindings
+        bound = bindings.get(einsum.label) if kind == "mac" or kind not in DEFAULT_UNITS else None
+        bound = bound or bindings.get(kind)
+        if bound is None and kind not in DEFAULT_UNITS:
+            bound = bindings.get("default")
+        if bound is not None and bound in self.machine.units:
+            return bound
+        # A dot product per row is no matrix product: the tensor unit cannot run it.
+        units = ("vector",) if kind == "mac" and not einsum.is_matmul else DEFAULT_UNITS.get(kind, ("vector",))
+        for name in units:
+            found = self.machine.units.get(name)
+            if found is not None and found.rate(kind, self.dtype) is not None:
+                return name
+        return "vector"

@@ -1,0 +1,59 @@
+"""Energy of a run, and the clock a board under its power limit settles at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from attnsim.evaluate.kernel import Kernel
+from attnsim.evaluate.point import Point
+
+_HALVINGS = 40  # bisection steps: the clock is known to 1e-12 of itself, far below its own accuracy
+
+
+@dataclass(frozen=True, slots=True)
+class Dynamic:
+    """Joules beside idle power: of operations at the nominal clock (they grow with clock ** exponent), and of data movement (fixed)."""
+
+    ops_j: float
+    bytes_j: float
+
+
+def dynamic_energy(point: Point, kernels: Sequence[Kernel]) -> Dynamic:
+    """Issued operations x energy per operation, plus bytes x energy per byte of each level."""
+    machine = point.machine
+    ops_j = bytes_j = 0.0
+    for kernel in kernels:
+        for unit, kinds in kernel.ops.items():
+            each = machine.power.energy(unit, point.dtype)
+            if each is not None:
+                ops_j += each * sum(kinds.values())
+        for level in machine.levels:
+            bytes_j += level.energy_j_per_byte * kernel.traffic.total(level.name)
+        if point.local is not None:
+            bytes_j += machine.levels[point.local].energy_j_per_byte * kernel.smem_bytes
+    return Dynamic(ops_j, bytes_j)
+
+
+def settled_clock(point: Point, kernels: Sequence[Kernel], dynamic: Dynamic, highest_hz: float, nominal_hz: float) -> float:
+    """The highest clock, at most `highest_hz`, at which the average power stays within the board's limit."""
+    power = point.machine.power
+
+    def watts(clock: float) -> float:
+        seconds = sum(kernel.seconds(clock) for kernel in kernels)
+        return energy(point, dynamic, seconds, clock, nominal_hz) / seconds if seconds else 0.0
+
+    if watts(highest_hz) <= power.tdp_w:
+        return highest_hz
+    low, high = 0.05 * highest_hz, highest_hz
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if watts(middle) <= power.tdp_w else (low, middle)
+    return low
+
+
+def energy(point: Point, dynamic: Dynamic, seconds: float, clock_hz: float, nominal_hz: float) -> float:
+    """Joules of a run of `seconds` at `clock_hz`."""
+    power = point.machine.power
+    scale = (clock_hz / nominal_hz) ** power.clock_exponent
+    return power.idle_w * seconds + dynamic.ops_j * scale + dynamic.bytes_j

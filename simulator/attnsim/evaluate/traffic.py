@@ -1,0 +1,192 @@
+"""Bytes between memory levels: what a kernel reads and writes, by level, tensor and direction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from attnsim.cascade.einsum import Einsum
+from attnsim.evaluate.point import Point
+from attnsim.evaluate.work import extents
+
+STATE_BYTES = 4  # running maxima, sums and partial results are fp32 in every kernel of the library
+
+
+@dataclass(slots=True)
+class Traffic:
+    """Bytes by level, tensor and direction."""
+
+    moved: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
+
+    def add(self, level: str, tensor: str, direction: str, count: float) -> None:
+        """Charge `count` bytes."""
+        tensors = self.moved.setdefault(level, {}).setdefault(tensor, {})
+        tensors[direction] = tensors.get(direction, 0.0) + count
+
+    def total(self, level: str) -> float:
+        """All bytes of a level."""
+        return sum(sum(by.values()) for by in self.moved.get(level, {}).values())
+
+    def merge(self, other: Traffic) -> None:
+        """Add another kernel's traffic."""
+        for level, tensors in other.moved.items():
+            for tensor, directions in tensors.items():
+                for direction, count in directions.items():
+                    self.add(level, tensor, direction, count)
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """What the traffic of a fused kernel depends on.
+
+    tile: by rank; tiled: ranks spread over CTAs; walked: sequential ranks; ctas: CTAs in all; visits: tiles visited in all; heads: batch x heads of
+    the grid; pack: query heads in the rows of a tile; tiles: CTAs per head; slots: resident CTAs of the machine; splits: CTAs that share a walk.
+    """
+
+    tile: Mapping[str, int]
+    tiled: tuple[str, ...]
+    walked: tuple[str, ...]
+    batch_order: tuple[str, ...]
+    ctas: int
+    visits: int
+    heads: int
+    pack: int
+    tiles: int
+    slots: int
+    splits: int
+
+
+def inputs_of(einsums: Iterable[Einsum]) -> tuple[str, ...]:
+    """Tensors read from outside by a set of Einsums, in order of use."""
+    einsums = tuple(einsums)
+    made = {einsum.label for einsum in einsums}
+    return tuple(dict.fromkeys(o.name for e in einsums for o in e.operands if o.name not in made))
+
+
+def results_of(point: Point, einsums: Iterable[Einsum]) -> tuple[str, ...]:
+    """Tensors that leave a set of Einsums: the cascade's outputs, and what other Einsums read."""
+    einsums = tuple(einsums)
+    labels = {einsum.label for einsum in einsums}
+    read = {o.name for e in point.cascade.einsums if e.label not in labels for o in e.operands}
+    return tuple(e.label for e in einsums if e.label in point.cascade.outputs or e.label in read)
+
+
+def tile_bytes(point: Point, tensor: str, inside: Mapping[str, int], pack: int) -> float:
+    """Bytes of one tile of a tensor, clipped to what exists."""
+    size = point.stored(tensor)
+    for rank in point.cascade.tensor_ranks(tensor):
+        limit = point.sizes.get(rank, 1) * (pack if rank == point.query else 1)
+        size *= inside[rank] if rank in point.cascade.batch or rank in point.cascade.groups else min(inside[rank], limit)
+    return size
+
+
+def attended_share(point: Point, tensor: str) -> float:
+    """Share of a tensor that some attended pair touches: keys outside every window are never read."""
+    ranks = point.cascade.tensor_ranks(tensor)
+    p, m = point.sizes[point.query], point.sizes[point.key]
+    if point.key in ranks:
+        return float(point.mask.keys(p, m)) / m
+    return float(point.mask.queries(p, m)) / p if point.query in ranks and tensor not in point.cascade.outputs else 1.0
+
+
+def fill_bytes(point: Point, einsums: tuple[Einsum, ...], grid: Grid) -> float:
+    """What a CTA loads before its first tile product and stores after its last."""
+    inside = extents(point, grid.tile)
+    names = (*inputs_of(einsums), *(r for r in results_of(point, einsums) if not set(point.cascade.tensor_ranks(r)) & set(grid.walked)))
+    return sum(tile_bytes(point, name, inside, grid.pack) for name in names)
+
+
+def fused_traffic(point: Point, einsums: tuple[Einsum, ...], grid: Grid) -> Traffic:
+    """Traffic of one fused kernel.
+
+    Shared level (L2): stationary tiles once per CTA, walked tiles once per visit. Memory: every input once; walked inputs once more per wave of CTAs
+    that sweeps them again when the heads in flight do not fit into the shared level (reference note: FlashAttention tiles of 128 rows need it
+    only for long sequences). Without a shared level every re-read goes to memory.
+    """
+    machine, cascade, traffic = point.machine, point.cascade, Traffic()
+    memory = machine.memory.name
+    shared = machine.levels[point.shared] if point.shared is not None else None
+    inside = extents(point, grid.tile)
+    walked = set(grid.walked)
+    names = inputs_of(einsums)
+    walking = [name for name in names if walked & set(cascade.tensor_ranks(name))]
+    again = _sweeps(point, grid, walking, 0.0 if shared is None else shared.capacity_bytes)
+    for name in names:
+        once = point.tensor_bytes(name) * attended_share(point, name)
+        trips = grid.visits if name in walking else grid.ctas
+        near = max(once, trips * tile_bytes(point, name, inside, grid.pack))
+        if shared is not None:
+            traffic.add(shared.name, name, "read", near)
+        traffic.add(memory, name, "read", min(near, once * again) if name in walking else once)
+    _results(point, einsums, grid, traffic, memory, None if shared is None else shared.name)
+    return traffic
+
+
+def _sweeps(point: Point, grid: Grid, walking: list[str], capacity: float) -> float:
+    """How often the walked inputs come from memory: 1 when the heads in flight fit into the shared level."""
+    groups = point.group // grid.pack
+    kv_heads = max(1, grid.heads // groups)
+    per_head = sum(point.tensor_bytes(name) for name in walking) / kv_heads
+    most = max(1.0, grid.tiles * groups / grid.slots)
+    if per_head <= 0 or most <= 1.0:
+        return 1.0
+    in_flight = min(grid.heads, -(-grid.slots // grid.tiles))
+    batch = point.sizes.get(grid.batch_order[0], 1) if grid.batch_order else 1
+    # Heads of a group follow each other in the grid only when the head rank varies before the batch rank.
+    adjacent = groups == 1 or batch == 1 or point.cascade.groups.get(_group_rank(point), "") == grid.batch_order[0]
+    distinct = -(-in_flight // groups) if adjacent else max(min(in_flight, batch), 1)
+    capture = min(1.0, capacity / (distinct * per_head))
+    return 1.0 + (1.0 - capture) * (most - 1.0)
+
+
+def _group_rank(point: Point) -> str:
+    return next(iter(point.cascade.groups), "")
+
+
+def _results(point: Point, einsums: tuple[Einsum, ...], grid: Grid, traffic: Traffic, memory: str, shared: str | None) -> None:
+    cascade = point.cascade
+    inside = extents(point, grid.tile)
+    for name in results_of(point, einsums):
+        ranks = set(cascade.tensor_ranks(name))
+        size = point.tensor_bytes(name)
+        wide = size / point.stored(name) * STATE_BYTES
+        reduced = any(rank in grid.tiled and rank not in ranks for rank in grid.tiled)
+        if reduced and ranks & set(grid.walked):
+            # Summed over the CTAs of the grid: fp32 reductions sent to the shared level, which adds them itself (FlashAttention-2, section 3.2).
+            elements = tile_bytes(point, name, inside, grid.pack) / point.stored(name)
+            if shared is not None:
+                traffic.add(shared, name, "write", grid.visits * elements * STATE_BYTES)
+            traffic.add(memory, name, "write", wide)
+        elif grid.splits > 1:
+            rows = size / point.stored(name) / point.sizes[cascade.tensor_ranks(name)[-1]]
+            partial = grid.splits * (wide + rows * STATE_BYTES)
+            traffic.add(memory, name, "write", partial)
+            if shared is not None:
+                traffic.add(shared, name, "write", partial)
+        else:
+            traffic.add(memory, name, "write", size)
+            if shared is not None:
+                traffic.add(shared, name, "write", size)
+    if point.query in grid.walked and point.key in grid.walked and grid.walked.index(point.key) < grid.walked.index(point.query):
+        _spilled_state(point, einsums, grid, traffic, memory, shared)
+
+
+def _spilled_state(point: Point, einsums: tuple[Einsum, ...], grid: Grid, traffic: Traffic, memory: str, shared: str | None) -> None:
+    """Keys outside, queries inside: the running state of every query tile is read and written at each step (FlashAttention, Algorithm 1).
+
+    It stays in the shared level as far as the heads in flight fit there.
+    """
+    inside = extents(point, grid.tile)
+    states = tuple(dict.fromkeys(o.name for e in einsums for o in e.operands if o.iterative and o.mode == "previous"))
+    in_flight = min(grid.heads, grid.slots)
+    held = in_flight * sum(point.tensor_bytes(name) / point.stored(name) * STATE_BYTES for name in states) / grid.heads
+    capacity = 0.0 if point.shared is None else point.machine.levels[point.shared].capacity_bytes
+    missed = 1.0 - min(1.0, capacity / held) if held else 0.0
+    for name in states:
+        size = float(STATE_BYTES)
+        for rank in point.cascade.tensor_ranks(name):
+            size *= inside[rank]
+        for direction in ("read", "write"):
+            traffic.add(memory, name, direction, missed * grid.visits * size)
+            if shared is not None:
+                traffic.add(shared, name, direction, grid.visits * size)

@@ -1,0 +1,160 @@
+"""Kernels that keep nothing on chip between them: one matrix product, or a streaming pass over whole tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import ceil
+
+from attnsim.cascade.einsum import Einsum
+from attnsim.evaluate.kernel import Kernel, stretched_cycles
+from attnsim.evaluate.makespan import makespan
+from attnsim.evaluate.occupancy import Occupancy
+from attnsim.evaluate.point import Point
+from attnsim.evaluate.traffic import STATE_BYTES, Traffic, inputs_of, results_of
+from attnsim.evaluate.work import Work
+from attnsim.spec.dtype import element_bytes
+from attnsim.spec.schedule import HelperKernel
+
+
+def unfused_kernel(point: Point, einsums: tuple[Einsum, ...], name: str) -> Kernel:
+    """A group of Einsums as one kernel over whole tensors: a batched matrix product when it is one, else a streaming kernel.
+
+    Every operand is read from memory and every result written to it; masks are applied by value, so all pairs are computed.
+    """
+    row = point.schedule.tile(point.context) if point.schedule.spec.tiles else None
+    tile = {} if row is None else row.sizes()
+    partition = {rank: tile.get(rank, size) for rank, size in point.sizes.items() if rank in point.cascade.partition}
+    sizes = point.cascade.resolve_sizes(point.sizes, {rank: min(size, point.sizes[rank]) for rank, size in partition.items()})
+    traffic = Traffic()
+    for tensor in inputs_of(einsums):
+        _stream(point, traffic, tensor, "read", tensor_bytes(point, tensor, sizes))
+    for tensor in results_of(point, einsums):
+        _stream(point, traffic, tensor, "write", tensor_bytes(point, tensor, sizes))
+    if len(einsums) == 1 and einsums[0].is_matmul:
+        return _product(point, einsums[0], tile, sizes, traffic, name, 1 if row is None else row.ctas or 1)
+    work = Work()
+    for einsum in einsums:
+        for term in einsum.terms:
+            count = float(term.per_element)
+            for rank in term.ranks:
+                count *= sizes[rank]
+            work.add(point, point.unit(einsum, term.kind), term.kind, count)
+    return _streaming(point, work, traffic, name)
+
+
+def helper_kernel(point: Point, helper: HelperKernel) -> Kernel:
+    """A helper of the schedule: the Einsums it computes and the tensors it converts or clears, streamed once."""
+    work, traffic = Work(), Traffic()
+    einsums = tuple(point.cascade.by_label[label] for label in helper.einsums)
+    sizes = point.cascade.resolve_sizes(point.sizes, {})
+    for einsum in einsums:
+        for term in einsum.terms:
+            count = float(term.per_element)
+            for rank in term.ranks:
+                count *= sizes[rank]
+            work.add(point, point.unit(einsum, term.kind), term.kind, count)
+    for tensor in inputs_of(einsums):
+        _stream(point, traffic, tensor, "read", tensor_bytes(point, tensor, sizes))
+    for tensor in results_of(point, einsums):
+        _stream(point, traffic, tensor, "write", tensor_bytes(point, tensor, sizes))
+    for direction, tensors in (("read", helper.reads), ("write", helper.writes)):
+        for tensor, dtype in tensors.items():
+            width = point.stored(tensor) if dtype == "io" else element_bytes(dtype)
+            _stream(point, traffic, tensor, direction, point.tensor_bytes(tensor) / point.stored(tensor) * width)
+    return _streaming(point, work, traffic, helper.name)
+
+
+def combine_kernel(point: Point, splits: int, name: str) -> Kernel:
+    """Merges the partial results of a split walk: reads every split's fp32 rows and their log-sum-exp, writes the result."""
+    work, traffic = Work(), Traffic()
+    for tensor in point.cascade.outputs:
+        size = point.tensor_bytes(tensor)
+        elements = size / point.stored(tensor)
+        rows = elements / point.sizes[point.cascade.tensor_ranks(tensor)[-1]]
+        _stream(point, traffic, tensor, "read", splits * (elements + rows) * STATE_BYTES)
+        _stream(point, traffic, tensor, "write", size)
+        work.add(point, "vector", "mac", splits * elements)
+        exponentials = "sfu" if "sfu" in point.machine.units else "vector"
+        work.add(point, exponentials, "exp", splits * rows)
+    return _streaming(point, work, traffic, name)
+
+
+def tensor_bytes(point: Point, tensor: str, sizes: Mapping[str, int]) -> float:
+    """Bytes of a whole tensor, partition chunks included (LM[m1,p] has one value per chunk)."""
+    product = point.stored(tensor)
+    for rank in point.cascade.tensor_ranks(tensor):
+        product *= sizes[rank]
+    return product
+
+
+def _stream(point: Point, traffic: Traffic, tensor: str, direction: str, count: float) -> None:
+    traffic.add(point.machine.memory.name, tensor, direction, count)
+    if point.shared is not None:
+        traffic.add(point.machine.levels[point.shared].name, tensor, direction, count)
+
+
+def _level_times(point: Point, traffic: Traffic) -> dict[str, float]:
+    return {level.name: traffic.total(level.name) / level.sustained for level in point.machine.levels if level.per == "device" and traffic.total(level.name)}
+
+
+def _fixed(point: Point) -> float:
+    return point.schedule.constant(point.schedule.spec.constants.kernel_overhead, point.context, 0.0)
+
+
+def _streaming(point: Point, work: Work, traffic: Traffic, name: str) -> Kernel:
+    """All processors stream their share; no tile structure."""
+    share = {unit: cycles / point.machine.processors for unit, cycles in work.cycles.items()}
+    return Kernel(
+        name=name,
+        compute_cycles=max(share.values(), default=0.0),
+        busy_cycles=share,
+        ops=work.ops,
+        smem_bytes=0.0,
+        traffic=traffic,
+        level_s=_level_times(point, traffic),
+        exposed_memory=0.0,
+        fixed_s=_fixed(point),
+        ctas=point.machine.processors,
+        tile={},
+        splits=1,
+        occupancy=Occupancy(1, "streaming", 0.0),
+        slots=point.machine.processors,
+    )
+
+
+def _product(point: Point, einsum: Einsum, tile: Mapping[str, int], sizes: Mapping[str, int], traffic: Traffic, name: str, resident: int) -> Kernel:
+    """A batched matrix product: output tiles spread over CTAs, padded to whole tiles; the reduced ranks are walked whole."""
+    batch = {*point.cascade.batch, *point.cascade.groups}
+    kept = [rank for rank in einsum.output.ranks if rank not in batch]
+    ctas, padded = 1, 1.0
+    for rank in einsum.ranks:
+        if rank in batch:
+            ctas *= sizes[rank]
+        elif rank in kept:
+            size = min(tile.get(rank, sizes[rank]), sizes[rank]) if rank not in tile else tile[rank]
+            ctas *= ceil(sizes[rank] / size)
+            padded *= size
+        else:
+            padded *= sizes[rank]
+    each = Work()
+    for term in einsum.terms:
+        each.add(point, point.unit(einsum, term.kind), term.kind, padded * term.per_element)
+    schedule = point.schedule
+    cost = max(stretched_cycles(point, each.cycles).values()) + schedule.constant(schedule.spec.constants.cta_overhead, point.context, 0.0)
+    processors = point.machine.processors
+    return Kernel(
+        name=name,
+        compute_cycles=makespan([(ctas, cost)], 1, processors, resident),
+        busy_cycles={unit: ctas * cycles / processors for unit, cycles in each.cycles.items()},
+        ops={unit: {kind: ctas * count for kind, count in kinds.items()} for unit, kinds in each.ops.items()},
+        smem_bytes=0.0,
+        traffic=traffic,
+        level_s=_level_times(point, traffic),
+        exposed_memory=schedule.exposed("memory", point.context),
+        fixed_s=_fixed(point),
+        ctas=ctas,
+        tile={rank: tile.get(rank, sizes[rank]) for rank in kept},
+        splits=1,
+        occupancy=Occupancy(resident, "schedule", 0.0),
+        slots=resident * processors,
+    )

@@ -1,0 +1,142 @@
+"""From an arch file (or name, or dict) to a Machine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path as FilePath
+from typing import Any, TypeVar
+
+from attnsim.errors import SpecError
+from attnsim.machine.machine import ANY, Clock, Launch, Level, Limits, Link, Machine, Path, Unit
+from attnsim.machine.power import GemmPoint, Power
+from attnsim.spec import library
+from attnsim.spec.arch import ArchSpec, LevelSpec, LinkSpec, PowerSpec, UnitSpec, check
+from attnsim.spec.sourced import Sourced
+from attnsim.spec.yaml import Document, validate
+
+V = TypeVar("V")
+
+_CACHED = 256  # machines kept by content: a sweep over arch overrides stays bounded
+_machines: dict[str, Machine] = {}
+
+
+def load_machine(
+    ref: str | FilePath | Mapping[str, Any],
+    doc: Document | None = None,
+    loc: Sequence[str | int] = (),
+    sets: Sequence[str] = (),
+) -> Machine:
+    """The machine that `ref` names: a library name, a path or the content itself, with `sets` such as ``levels.hbm.bandwidth=4 TB/s``.
+
+    `doc` and `loc` say where `ref` was written, so that an unknown name is reported there. Raises SpecError with every issue found.
+    """
+    document = library.load("arch", ref, doc=doc, loc=tuple(loc))
+    for text in sets:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise SpecError(f"cannot read {text!r}: write KEY=VALUE, for example 'processors.count=66'")
+        document = document.with_set(key.strip(), value.strip())
+    key = document.sha256
+    machine = _machines.get(key)
+    if machine is None:
+        machine = build(document, peaks=not sets)
+        while len(_machines) >= _CACHED:
+            _machines.pop(next(iter(_machines)))
+        _machines[key] = machine
+    return machine
+
+
+def build(document: Document, peaks: bool = True) -> Machine:
+    """The machine of one resolved arch document; raises SpecError with every issue found. `peaks`: hold it against its published peaks."""
+    spec = validate(ArchSpec, document)
+    issues = check(spec, document, peaks)
+    if issues:
+        raise SpecError(issues)
+    clocks = {name: Clock(clock.nominal.value, clock.boost.value) for name, clock in spec.clocks.items()}
+    units = {name: _unit(name, unit) for name, unit in spec.units.items()}
+    limits, launch = spec.limits, spec.launch
+    return Machine(
+        name=spec.name,
+        title=spec.title or spec.name,
+        kind=spec.kind,
+        isa=spec.isa,
+        vendor=spec.vendor,
+        processors=spec.processors.count,
+        processor_name=spec.processors.name,
+        clocks=_copy(clocks),
+        units=_copy(units),
+        levels=tuple(_level(name, level, spec, clocks) for name, level in spec.levels.items()),
+        expand=_copy({op: _copy(entry.ops) for op, entry in spec.expand.items()}),
+        limits=Limits(
+            limits.threads,
+            limits.ctas,
+            limits.registers,
+            limits.registers_per_thread,
+            limits.smem_per_cta.value,
+            limits.smem_reserved_per_cta.value,
+        ),
+        launch=Launch(launch.stream.value, launch.graph.value, launch.floor.value),
+        power=_power(spec.power),
+        links=_copy({name: _link(name, link) for name, link in spec.links.items()}),
+        dtypes=frozenset(dtype for unit in units.values() for dtype in unit.rates.get("mac", {}) if dtype != ANY),
+        published_peak=_copy({dtype: peak.value for dtype, peak in spec.peak.items()}),
+        sources=_copy(spec.sources),
+        assumptions=tuple(spec.assumptions),
+        content_key=document.sha256,
+    )
+
+
+def _copy(mapping: Mapping[str, V]) -> Mapping[str, V]:
+    return dict(mapping)  # a copy nobody else holds; a read-only proxy could not travel between the processes of a sweep
+
+
+def _values(mapping: Mapping[str, Sourced]) -> Mapping[str, float]:
+    return {key: sourced.value for key, sourced in mapping.items()}
+
+
+def _unit(name: str, unit: UnitSpec) -> Unit:
+    rates = {}
+    if unit.uniform is not None:
+        rates = {op: _copy({ANY: unit.uniform.rate.value}) for op in unit.uniform.ops}
+    rates |= {op: _values(by_dtype) for op, by_dtype in unit.rates.items()}
+    paths = {key: Path(key, path.fraction.value, path.rows) for key, path in unit.paths.items()}
+    return Unit(name, unit.clock, _copy(rates), _copy(paths))
+
+
+def _level(name: str, level: LevelSpec, spec: ArchSpec, clocks: Mapping[str, Clock]) -> Level:
+    """Bandwidth of a per-processor level is B/cycle x nominal clock x processors."""
+    per_cycle = None if level.bytes_per_cycle is None else level.bytes_per_cycle.value
+    if level.bandwidth is not None:
+        bandwidth = level.bandwidth.value
+    else:
+        bandwidth = (per_cycle or 0.0) * clocks[level.clock or ""].nominal_hz * spec.processors.count
+    latency = 0.0 if level.latency is None else level.latency.value
+    return Level(
+        name=name,
+        per=level.per,
+        capacity_bytes=level.capacity.value,
+        bandwidth=bandwidth,
+        sustained=bandwidth * (1.0 if level.sustained is None else level.sustained.value),
+        latency_s=latency,
+        latency_far_s=latency if level.far_latency is None else level.far_latency.value,
+        energy_j_per_byte=level.energy.value,
+        bytes_per_cycle=per_cycle,
+        clock=level.clock,
+    )
+
+
+def _power(power: PowerSpec) -> Power:
+    points = (power.gemm or {}).items()
+    gemm = {dtype: GemmPoint(point.rate.value, point.efficiency.value, _copy(point.bytes_per_flop)) for dtype, point in points}
+    return Power(
+        tdp_w=power.tdp.value,
+        idle_w=power.idle.value,
+        clock_exponent=power.clock_exponent.value,
+        joule_per_op=_copy({unit: _values(by_dtype) for unit, by_dtype in power.joule_per_op.items()}),
+        gemm=gemm,
+    )
+
+
+def _link(name: str, link: LinkSpec) -> Link:
+    share = 1.0 if link.sustained is None else link.sustained.value
+    return Link(name, link.bandwidth.value, link.bandwidth.value * share, 0.0 if link.latency is None else link.latency.value)

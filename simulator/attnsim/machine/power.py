@@ -1,0 +1,83 @@
+"""Board power: what an operation costs, and the clock at which a kernel stays inside the board's limit.
+
+Dynamic power grows as f x V^2 and the voltage of these chips rises about linearly with the clock, so the energy of one operation
+grows as clock^2 and the power of a compute-bound kernel as clock^3 (`clock_exponent` 2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from attnsim.machine.machine import Machine
+
+_HALVINGS = 50  # bisection steps: far below the rounding of any input
+
+
+@dataclass(frozen=True, slots=True)
+class GemmPoint:
+    """The best measured GEMM of one dtype (FLOP/s), which the operation energy was fitted to.
+
+    `efficiency` is the share of the tensor peak such a GEMM reaches at an unthrottled clock, `bytes_per_flop` its traffic by level.
+    """
+
+    rate: float
+    efficiency: float
+    bytes_per_flop: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Power:
+    """Watts of the board, and joules per operation by unit and dtype (`"*"`: any) at the nominal clock."""
+
+    tdp_w: float
+    idle_w: float
+    clock_exponent: float
+    joule_per_op: Mapping[str, Mapping[str, float]]
+    gemm: Mapping[str, GemmPoint]
+
+    def energy(self, unit: str, dtype: str) -> float | None:
+        """Joules of one operation (a mac is one) of `unit` at the nominal clock; None where the file gives none."""
+        by_dtype = self.joule_per_op.get(unit, {})
+        return by_dtype.get(dtype, by_dtype.get("*"))
+
+
+def clock_scale(power: Power, op_w: float, other_w: float = 0.0, highest: float = 1.0) -> float:
+    """The largest share of the nominal clock, at most `highest`, at which a compute-bound kernel stays inside the board's limit.
+
+    `op_w`: watts of operations at the nominal clock; they grow as clock ** (1 + clock_exponent). `other_w`: watts of data movement
+    at the nominal clock; they grow with the clock, because a compute-bound kernel moves its bytes as fast as it computes.
+    Returns 0.0 when the board cannot even idle within its limit.
+    """
+
+    def watts(scale: float) -> float:
+        dynamic: float = op_w * scale ** (1 + power.clock_exponent) + other_w * scale
+        return power.idle_w + dynamic
+
+    if watts(highest) <= power.tdp_w:
+        return highest
+    low, high = 0.0, highest
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if watts(middle) <= power.tdp_w else (low, middle)
+    return low
+
+
+def sustained_gemm(machine: Machine, dtype: str) -> tuple[float, float] | None:
+    """FLOP/s and clock (Hz) that a large GEMM of `dtype` settles at under the power limit; None without a fitted point.
+
+    This turns the fit of the operation energy around, so it should give back the measured rate.
+    """
+    point = machine.power.gemm.get(dtype)
+    unit = machine.matmul_unit(dtype)
+    if point is None or unit is None:
+        return None
+    joule = machine.power.energy(unit, dtype)
+    if joule is None:
+        return None
+    full = machine.peak_flops(dtype) * point.efficiency
+    moved = sum(count * full * machine.level(level).energy_j_per_byte for level, count in point.bytes_per_flop.items())
+    scale = clock_scale(machine.power, op_w=full / 2 * joule, other_w=moved)
+    return full * scale, machine.clock(unit) * scale

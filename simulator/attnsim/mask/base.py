@@ -1,0 +1,155 @@
+"""What every mask answers, and the tiles a kernel visits under one.
+
+P is the number of queries and M the number of keys of one head. Counts are per head; a batch and heads multiply them.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from attnsim.mask.arith import Number
+
+if TYPE_CHECKING:
+    from sympy import Expr
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Consecutive tiles that look alike.
+
+    tiles: how many; visited: tiles of the other axis each of them visits (those with at least one attended pair);
+    partial: of these, tiles that also hold a masked or an out-of-range pair, so that masking code has to run.
+    """
+
+    tiles: int
+    visited: int
+    partial: int
+
+
+@dataclass(frozen=True, slots=True)
+class TileWalk:
+    """The tiles visited along one axis, run-length encoded in tile order.
+
+    tile, extent: rows of a tile and rows in all (the last tile may be short); across: tiles of the other axis, which is what a
+    dense mask visits from every tile.
+    """
+
+    runs: tuple[Run, ...]
+    tile: int
+    extent: int
+    across: int
+    tile_count: int = field(init=False)
+    visited_total: int = field(init=False)
+    partial_total: int = field(init=False)
+    max_visited: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        tiles = visited = partial = highest = 0
+        for run in self.runs:
+            tiles += run.tiles
+            visited += run.tiles * run.visited
+            partial += run.tiles * run.partial
+            if run.visited > highest:
+                highest = run.visited
+        for name, value in (("tile_count", tiles), ("visited_total", visited), ("partial_total", partial), ("max_visited", highest)):
+            object.__setattr__(self, name, value)
+
+    @classmethod
+    def of(cls, counts: Iterable[tuple[int, int, int]], tile: int, extent: int, across: int) -> TileWalk:
+        """The walk of (tiles, visited, partial) triples in tile order; equal neighbours are merged."""
+        runs: list[Run] = []
+        alike, seen, masked = 0, -1, -1
+        for count, visited, partial in counts:
+            if visited == seen and partial == masked:
+                alike += count
+                continue
+            if alike:
+                runs.append(Run(alike, seen, masked))
+            alike, seen, masked = count, visited, partial
+        if alike:
+            runs.append(Run(alike, seen, masked))
+        return cls(tuple(runs), tile, extent, across)
+
+    @property
+    def dense_total(self) -> int:
+        """Tile pairs that a mask of all ones visits."""
+        return self.tile_count * self.across
+
+    def at(self, index: int) -> Run:
+        """The run that holds tile `index`; IndexError beyond the last tile."""
+        first = 0
+        for run in self.runs:
+            first += run.tiles
+            if 0 <= index < first:
+                return run
+        raise IndexError(f"tile {index} of {self.tile_count}")
+
+    def rows(self, index: int) -> int:
+        """Rows of tile `index` that exist: fewer than `tile` in a short last one; IndexError beyond the last tile."""
+        if not 0 <= index < self.tile_count:
+            raise IndexError(f"tile {index} of {self.tile_count}")
+        return min(self.tile, self.extent - index * self.tile)
+
+
+class Mask(ABC):
+    """The (query, key) pairs of one head that exist.
+
+    Implementations are immutable and hashable, and count by closed form: nothing here costs time in proportion to P x M.
+    Where a size is typed `Number` it may be an int (exact), a numpy array (elementwise, float64; object arrays stay exact) or a
+    sympy expression. Sizes and tiles below 1 are a ValueError.
+    """
+
+    __slots__ = ()
+
+    @property
+    @abstractmethod
+    def kind(self) -> str:
+        """The name used in workload files."""
+
+    @abstractmethod
+    def describe(self) -> str:
+        """One line for people: "causal (bottom-right aligned)"."""
+
+    @abstractmethod
+    def pairs(self, P: Number, M: Number) -> Number:
+        """Attended (query, key) pairs."""
+
+    @abstractmethod
+    def row_blocks(self, P: Number, M: Number, block: Number) -> Number:
+        """Key blocks of `block` keys touched by a query, summed over the queries."""
+
+    @abstractmethod
+    def queries(self, P: Number, M: Number) -> Number:
+        """Queries that attend at least one key."""
+
+    @abstractmethod
+    def keys(self, P: Number, M: Number) -> Number:
+        """Keys that at least one query attends: no kernel can read fewer."""
+
+    @abstractmethod
+    def walk(self, P: int, M: int, q_tile: int, k_tile: int, pack: int = 1) -> TileWalk:
+        """Per query tile, the key tiles visited.
+
+        pack = g: g query heads that share a key head are packed into the rows of a tile (row r is query r // g, tile i holds rows
+        i*q_tile ... (i+1)*q_tile - 1 of P*g). A short last key tile counts as partial, since its missing keys must be masked;
+        a short last query tile does not, since rows that do not exist are never stored.
+        """
+
+    @abstractmethod
+    def walk_keys(self, P: int, M: int, k_tile: int, q_tile: int, pack: int = 1) -> TileWalk:
+        """Per key tile, the query tiles visited: the same tile pairs as `walk`, as a backward pass goes over them."""
+
+    @abstractmethod
+    def formula(self, P: Any, M: Any, at: tuple[int, int] | None = None) -> tuple[Expr, str]:
+        """`pairs` as a sympy expression, and the domain on which it holds.
+
+        P, M: sympy symbols (or ints). Without `at` the expression holds everywhere and may contain Max. With `at`, sizes (P, M)
+        of interest, it is the polynomial that holds there, and the domain says how far: "M >= P".
+        """
+
+    def by_head(self, heads: int) -> tuple[tuple[int, Mask], ...]:
+        """How many of `heads` query heads have which mask; here all have this one."""
+        return ((heads, self),)

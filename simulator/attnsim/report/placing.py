@@ -1,0 +1,71 @@
+"""Where labels go on a figure so that none lies over another: a small greedy placer on convex shapes, in display points."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+Point = tuple[float, float]
+Shape = tuple[Point, ...]  # a convex polygon's corners in order; two points are a segment
+
+
+def box(center: Point, width: float, height: float, degrees: float = 0.0) -> Shape:
+    """Corners of a rectangle turned about its centre, counter-clockwise."""
+    cosine, sine = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    half = ((-width / 2, -height / 2), (width / 2, -height / 2), (width / 2, height / 2), (-width / 2, height / 2))
+    return tuple((center[0] + x * cosine - y * sine, center[1] + x * sine + y * cosine) for x, y in half)
+
+
+def overlap(first: Shape, second: Shape) -> bool:
+    """Whether two convex shapes share a point (separating-axis theorem); touching counts as apart."""
+    return not any(_separates(axis, first, second) for shape in (first, second) for axis in _axes(shape))
+
+
+def _axes(shape: Shape) -> Iterable[Point]:
+    for (x0, y0), (x1, y1) in zip(shape, (*shape[1:], shape[0]), strict=True):
+        if (x0, y0) != (x1, y1):
+            yield (y0 - y1, x1 - x0)
+            if len(shape) == 2:  # a segment has no width: its own direction separates too
+                yield (x1 - x0, y1 - y0)
+
+
+def _separates(axis: Point, first: Shape, second: Shape) -> bool:
+    one = [axis[0] * x + axis[1] * y for x, y in first]
+    two = [axis[0] * x + axis[1] * y for x, y in second]
+    return max(one) <= min(two) or max(two) <= min(one)
+
+
+@dataclass(slots=True)
+class Placer:
+    """Remembers what is already drawn; gives each new label the first place that is free, or the least crowded one."""
+
+    frame: Shape
+    taken: list[Shape] = field(default_factory=list)
+
+    def add(self, shape: Shape) -> None:
+        """Mark a shape as drawn."""
+        self.taken.append(shape)
+
+    def place(self, candidates: Sequence[Shape], ignore: Sequence[Shape] = ()) -> int | None:
+        """Index of the best candidate that lies inside the frame, and mark it as drawn; None when all leave the frame.
+
+        `ignore` names drawn shapes that may be touched (a label sits on its own line).
+        """
+        best: tuple[int, int] | None = None
+        for index, shape in enumerate(candidates):
+            if not self._inside(shape):
+                continue
+            hits = sum(overlap(shape, other) for other in self.taken if other not in ignore)
+            if best is None or hits < best[0]:
+                best = (hits, index)
+            if hits == 0:
+                break
+        if best is None:
+            return None
+        self.add(candidates[best[1]])
+        return best[1]
+
+    def _inside(self, shape: Shape) -> bool:
+        (left, bottom), (right, top) = self.frame[0], self.frame[2]
+        return all(left <= x <= right and bottom <= y <= top for x, y in shape)

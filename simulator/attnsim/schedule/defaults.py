@@ -1,0 +1,55 @@
+"""The best known schedule of a machine, for workloads that name none: ``workloads/default_schedules.yaml``, first match wins."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from attnsim.errors import InfeasibleError
+from attnsim.schedule.condition import Value, compile_condition
+from attnsim.schedule.schedule import Schedule, load_schedule
+from attnsim.spec import library
+from attnsim.spec.base import Spec
+from attnsim.spec.yaml import load_yaml, validate
+
+
+class DefaultRule(Spec):
+    """One rule: the schedule to use where the condition holds."""
+
+    when: str
+    schedule: str
+    why: str
+
+
+class DefaultRules(Spec):
+    """The file of rules."""
+
+    attnsim: Literal[1]
+    kind: Literal["default-schedules"]
+    rules: list[DefaultRule]
+
+
+_rules: dict[str, DefaultRules] = {}
+
+
+def default_rules() -> DefaultRules:
+    """The shipped rules, read once a process."""
+    path = library.data_file("workloads/default_schedules.yaml")
+    key = str(path)
+    if key not in _rules:
+        _rules[key] = validate(DefaultRules, load_yaml(path))
+    return _rules[key]
+
+
+def default_schedule(sizes: Mapping[str, int], kind: str, isa: str, dtype: str, mask: str, cascade: str, direction: str) -> Schedule:
+    """The schedule of the first rule whose condition holds.
+
+    Raises:
+        InfeasibleError: no rule covers the machine and sizes.
+    """
+    context: dict[str, Value] = {**sizes, "kind": kind, "isa": isa, "dtype": dtype, "mask": mask, "cascade": cascade, "direction": direction}
+    context["group"] = sizes["H"] // sizes["G"] if "H" in sizes and "G" in sizes else 1
+    for rule in default_rules().rules:
+        if compile_condition(rule.when)(context):
+            return load_schedule(rule.schedule)
+    raise InfeasibleError(f"no default schedule for cascade {cascade} in {dtype} on {isa}; name one with `schedule:` (attnsim list schedule)")

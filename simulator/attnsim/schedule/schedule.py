@@ -1,0 +1,154 @@
+"""A schedule as the engine uses it: the file plus its conditions compiled, asked about one point at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from attnsim.errors import InfeasibleError, Issue, SpecError
+from attnsim.schedule.condition import ConditionError, Context, compile_condition
+from attnsim.spec import library
+from attnsim.spec.schedule import Loop, ScheduleSpec, Tile
+from attnsim.spec.yaml import Document, validate
+
+
+class _Conditional(Protocol):
+    @property
+    def when(self) -> str | None: ...
+    @property
+    def value(self) -> float: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Schedule:
+    """A schedule file, its conditions checked."""
+
+    spec: ScheduleSpec
+
+    @property
+    def name(self) -> str:
+        """Library name."""
+        return self.spec.name
+
+    def __repr__(self) -> str:
+        return f"Schedule({self.name}: {', '.join(_loop_text(loop) for loop in self.spec.loops) or 'each Einsum its own kernel'})"
+
+    @property
+    def grid(self) -> Loop | None:
+        """The parallel loop, or None for an unfused schedule."""
+        return next((loop for loop in self.spec.loops if loop.parallel), None)
+
+    @property
+    def sequential(self) -> tuple[str, ...]:
+        """Ranks walked inside a CTA, outermost first."""
+        return tuple(str(loop.rank) for loop in self.spec.loops if loop.sequential)
+
+    def tile(self, context: Context) -> Tile:
+        """The first row of the tile table that holds.
+
+        Raises:
+            InfeasibleError: no row holds for these sizes.
+        """
+        for row in self.spec.tiles:
+            if row.when is None or compile_condition(row.when)(context):
+                return row
+        shown = ", ".join(f"{name}={context[name]}" for name in ("E", "F", "dtype", "isa") if name in context)
+        raise InfeasibleError(f"schedule {self.name} has no tile for {shown}; add a row to `tiles`")
+
+    def constant(self, entries: Sequence[_Conditional], context: Context, default: float) -> float:
+        """The value of the first entry that holds, or `default` for a kernel without this effect."""
+        for entry in entries:
+            if entry.when is None or compile_condition(entry.when)(context):
+                return float(entry.value)
+        return default
+
+    def tensor_path(self, context: Context) -> str | None:
+        """The matrix instruction path on this machine; None: the unit's full rate."""
+        for choice in self.spec.tensor_path:
+            if choice.when is None or compile_condition(choice.when)(context):
+                return choice.value
+        return None
+
+    def exposed(self, resource: str, context: Context) -> float:
+        """Share of a resource's time that stays visible beside the longest one; 0 when the schedule does not say."""
+        return self.constant(self.spec.overlap.exposed.get(resource, ()), context, 0.0)
+
+    def require(self, context: Context) -> None:
+        """Refuse machines and workloads the kernel was not written for.
+
+        Raises:
+            InfeasibleError: `requires` does not hold.
+        """
+        text = self.spec.requires
+        if text is not None and not compile_condition(text)(context):
+            raise InfeasibleError(f"schedule {self.name} requires {text}; here kind = {context['kind']}, isa = {context['isa']}, dtype = {context['dtype']}")
+
+
+def _loop_text(loop: Loop) -> str:
+    return f"{'x'.join(loop.ranks)} over {loop.parallel}s" if loop.parallel else f"{loop.rank} {loop.sequential}"
+
+
+def _conditions(spec: ScheduleSpec) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Every condition text of a schedule with its place in the file."""
+    if spec.requires is not None:
+        yield ("requires",), spec.requires
+    if spec.pack_groups not in ("never", "always", "efficient"):
+        yield ("pack_groups",), spec.pack_groups
+    if spec.split is not None and spec.split.when is not None:
+        yield ("split", "when"), spec.split.when
+    for index, row in enumerate(spec.tiles):
+        if row.when is not None:
+            yield ("tiles", index, "when"), row.when
+    for index, choice in enumerate(spec.tensor_path):
+        if choice.when is not None:
+            yield ("tensor_path", index, "when"), choice.when
+    groups: dict[tuple[str | int, ...], Sequence[Any]] = {("overlap", "exposed", k): v for k, v in spec.overlap.exposed.items()}
+    groups.update({("constants", "executed", k): v for k, v in spec.constants.executed.items()})
+    for name in ("tensor_efficiency", "cta_overhead", "masked_ops", "exp_on_vector", "memory_efficiency", "kernel_overhead"):
+        groups["constants", name] = getattr(spec.constants, name)
+    for loc, entries in groups.items():
+        for index, entry in enumerate(entries):
+            if entry.when is not None:
+                yield (*loc, index, "when"), entry.when
+
+
+def build(doc: Document) -> Schedule:
+    """Validate a schedule document and compile its conditions.
+
+    Raises:
+        SpecError: with file, line and column of every mistake.
+    """
+    spec = validate(ScheduleSpec, doc)
+    issues: list[Issue] = []
+    for loc, text in _conditions(spec):
+        try:
+            compile_condition(text)
+        except ConditionError as error:
+            issues.append(doc.issue(loc, str(error)))
+    if issues:
+        raise SpecError(issues)
+    return Schedule(spec)
+
+
+# Documents of library files are cached by the library, so their identity stands for their content.
+_cache: dict[int, tuple[Document, Schedule]] = {}
+
+
+def load_schedule(ref: str | Path | Mapping[str, Any], *, doc: Document | None = None, loc: Sequence[str | int] = ()) -> Schedule:
+    """The schedule of a library name, a path or an inline mapping (``{extends: natten-hopper, tiles: ...}``).
+
+    `doc` and `loc` say where the reference was written, so that an unknown name is reported there.
+
+    Raises:
+        SpecError: unknown name or a mistake in the file.
+    """
+    document = library.load("schedule", ref, doc=doc, loc=tuple(loc))
+    cached = _cache.get(id(document))
+    if cached is not None and cached[0] is document:
+        return cached[1]
+    schedule = build(document)
+    if not isinstance(ref, Mapping):
+        _cache[id(document)] = (document, schedule)
+    return schedule

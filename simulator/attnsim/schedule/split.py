@@ -1,0 +1,43 @@
+"""How many CTAs share one query tile's walk over the keys (split-KV), as the kernels' own heuristics choose."""
+
+from __future__ import annotations
+
+from math import ceil
+
+from attnsim.spec.schedule import Split
+
+
+def split_count(split: Split, rows: int, tiles: int, processors: int) -> int:
+    """Splits of a sequential walk.
+
+    rows: CTAs of the unsplit grid (heads x query tiles); tiles: key tiles of the longest walk; processors: of the machine.
+    Rules: ``wave-efficiency`` is FlashAttention's ``num_splits_heuristic`` (flash_api.cpp; reference in each schedule file), ``fill`` takes
+    as many splits as fit beside each other in one wave. A ``stream-k`` grid is not split by row; its count is 1 here.
+    """
+    slots = processors * split.slots_per_processor
+    if split.rule == "stream-k" or tiles <= split.min_tiles:
+        return 1
+    limit = min(split.maximum, tiles, slots if split.rule == "wave-efficiency" else max(1, slots // rows))
+    if split.rule == "fill":
+        return max(1, limit)
+    if rows >= split.enough * slots:
+        return 1
+    # A count that leaves the longest share as it was at one split fewer is not eligible.
+    eligible = [n for n in range(1, limit + 1) if n == 1 or ceil(tiles / n) != ceil(tiles / (n - 1))]
+    efficiency = {n: (rows * n / slots) / ceil(rows * n / slots) for n in eligible}
+    best = max(efficiency.values())
+    return next(n for n in eligible if efficiency[n] >= split.keep * best)
+
+
+def stream_k(total: int, rows: int, slots: int, maximum: int) -> tuple[int, int, int]:
+    """Equal shares of a linearised tile space (LeanAttention, arXiv 2405.10480; onnxruntime's lean_attention grid rule).
+
+    total: tiles of all walks; rows: walks; slots: CTAs resident at a time; maximum: CTAs that may share one walk.
+
+    Returns:
+        (CTAs, tiles of the longer shares, number of the longer shares): the others get one tile fewer.
+    """
+    grid = slots if total > 2 * slots else min(max(1, ceil(total / 2)), rows * maximum)
+    grid = max(1, min(grid, total))
+    base, extra = divmod(total, grid)
+    return (grid, base, grid) if extra == 0 else (grid, base + 1, extra)

@@ -1,0 +1,302 @@
+"""The arch file as written: pydantic models of one machine, and the checks that every number has a source and adds up.
+
+Any number may be written plainly (``3.35 TB/s``) or with its own provenance (``{value: 3.35 TB/s, source: nv-ds, note: ...}``).
+A plain number takes the ``source:`` of the nearest group around it. A source is an id under ``sources:``, or one of the two
+reserved words ``estimate`` and ``derived``; these two need a ``note`` that says how the number came about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Literal
+
+from pydantic import model_validator
+
+from attnsim.errors import Issue, suggest
+from attnsim.spec.base import FieldError, Spec
+from attnsim.spec.quantity import Between, Factor, Size
+from attnsim.spec.sourced import (
+    Group,
+    Sourced,
+    SourcedBandwidth,
+    SourcedBytes,
+    SourcedBytesOrNone,
+    SourcedBytesPerCycle,
+    SourcedExponent,
+    SourcedFlops,
+    SourcedHertz,
+    SourcedJoulePerByte,
+    SourcedJoulePerOp,
+    SourcedOpPerCycle,
+    SourcedPeak,
+    SourcedSeconds,
+    SourcedShare,
+    SourcedWatts,
+)
+from attnsim.spec.yaml import Document
+
+NonNegative = Annotated[float, Between(0.0)]
+
+RESERVED_SOURCES = ("estimate", "derived")
+PEAK_TOLERANCE = 0.01  # reference check: a published dense peak and SM arithmetic agree within 1 % unless `peak_note` says why not
+
+
+class Processors(Group):
+    """The repeated processor: streaming multiprocessor, compute unit or core."""
+
+    name: str
+    count: Size
+
+
+class ClockSpec(Group):
+    """A clock: ``nominal`` is the one at which the published peak holds, ``boost`` the highest the chip may run."""
+
+    nominal: SourcedHertz
+    boost: SourcedHertz
+
+    @model_validator(mode="after")
+    def _ordered(self) -> ClockSpec:
+        if self.boost.value < self.nominal.value:
+            raise FieldError("the highest clock the chip may run cannot be below nominal", "boost")
+        return self
+
+
+class PathSpec(Group):
+    """One instruction path to a unit: the share of the unit's rate it reaches, and the rows of one matrix instruction."""
+
+    fraction: SourcedShare
+    rows: Size | None = None
+
+
+class UniformSpec(Group):
+    """Operations that a unit runs at one rate, whatever the dtype."""
+
+    ops: list[str]
+    rate: SourcedOpPerCycle
+
+
+class UnitSpec(Group):
+    """A compute unit: operations per cycle and processor, by kind and dtype (``"*"``: any). A mac is one operation.
+
+    ``rates`` wins over ``uniform``, which is the short form for operations that all run at one rate.
+    """
+
+    clock: str
+    rates: dict[str, dict[str, SourcedOpPerCycle]] = {}
+    uniform: UniformSpec | None = None
+    paths: dict[str, PathSpec] = {}
+
+
+class LevelSpec(Group):
+    """A memory level. Give ``bandwidth`` (whole machine) or ``bytes_per_cycle`` (one processor) with its ``clock``.
+
+    Both are nominal; ``sustained`` is the share of it that was measured, so that it still holds when a what-if changes the nominal figure.
+    """
+
+    per: Literal["device", "processor"] = "device"
+    capacity: SourcedBytes
+    bandwidth: SourcedBandwidth | None = None
+    bytes_per_cycle: SourcedBytesPerCycle | None = None
+    clock: str | None = None
+    sustained: SourcedShare | None = None
+    latency: SourcedSeconds | None = None
+    far_latency: SourcedSeconds | None = None
+    energy: SourcedJoulePerByte
+
+    @model_validator(mode="after")
+    def _one_bandwidth(self) -> LevelSpec:
+        if (self.bandwidth is None) == (self.bytes_per_cycle is None):
+            raise ValueError("give either bandwidth (whole machine) or bytes_per_cycle (one processor)")
+        if (self.bytes_per_cycle is None) != (self.clock is None):
+            raise FieldError("clock goes with bytes_per_cycle: give both or neither", "clock")
+        return self
+
+
+class ExpandSpec(Group):
+    """An operation as a sum of simpler ones, for machines (or schedules) that do not run it natively."""
+
+    ops: dict[str, Factor]
+
+
+class LimitsSpec(Group):
+    """What one processor can hold at a time. ``registers`` are 32-bit words."""
+
+    threads: Size
+    ctas: Size
+    registers: Size
+    registers_per_thread: Size
+    smem_per_cta: SourcedBytes
+    smem_reserved_per_cta: SourcedBytesOrNone
+
+
+class LaunchSpec(Group):
+    """Time to start a kernel: back to back in a stream, replayed from a graph, and the smallest kernel seen alone."""
+
+    stream: SourcedSeconds
+    graph: SourcedSeconds
+    floor: SourcedSeconds
+
+
+class GemmSpec(Group):
+    """The measured GEMM that the energy of one dtype was fitted to.
+
+    ``efficiency``: share of the tensor peak that the same GEMM reaches at an unthrottled clock;
+    ``bytes_per_flop``: traffic at each level, so that data movement is not charged to the tensor unit.
+    """
+
+    rate: SourcedFlops
+    efficiency: SourcedShare
+    bytes_per_flop: dict[str, NonNegative]
+
+
+class PowerSpec(Group):
+    """Board power. ``joule_per_op`` is by unit and dtype at the nominal clock and grows as clock**clock_exponent."""
+
+    tdp: SourcedWatts
+    idle: SourcedWatts
+    clock_exponent: SourcedExponent
+    joule_per_op: dict[str, dict[str, SourcedJoulePerOp]]
+    gemm: dict[str, GemmSpec] | None = None
+
+
+class LinkSpec(Group):
+    """A link out of the device: nominal bytes per second in one direction, and the ``sustained`` share of it."""
+
+    bandwidth: SourcedBandwidth
+    sustained: SourcedShare | None = None
+    latency: SourcedSeconds | None = None
+
+
+class ArchSpec(Spec):
+    """One machine, as written in ``arch_specs/**.yaml``. ``levels`` are in order, outermost (memory) first."""
+
+    attnsim: Literal[1]
+    kind: Literal["gpu", "cpu"]
+    name: str
+    title: str = ""
+    aliases: list[str] = []
+    isa: str
+    vendor: str
+    processors: Processors
+    clocks: dict[str, ClockSpec]
+    units: dict[str, UnitSpec]
+    levels: dict[str, LevelSpec]
+    expand: dict[str, ExpandSpec] = {}
+    limits: LimitsSpec
+    launch: LaunchSpec
+    power: PowerSpec
+    links: dict[str, LinkSpec] = {}
+    peak: dict[str, SourcedPeak] = {}
+    peak_note: dict[str, str] | None = None
+    assumptions: list[str] = []
+    sources: dict[str, str]
+
+    def mac_rate(self, dtype: str) -> tuple[str, float] | None:
+        """The fastest unit that names ``dtype`` and its macs per cycle and processor; None if no unit names it."""
+        rates = [(unit.rates.get("mac", {}).get(dtype), name) for name, unit in self.units.items()]
+        found = [(rate.value, name) for rate, name in rates if rate is not None]
+        if not found:
+            return None
+        rate, name = max(found)
+        return name, rate
+
+    def computed_peak(self, dtype: str) -> float | None:
+        """Dense FLOP/s from processors x macs x 2 x nominal clock; None where no unit (or its clock) is known."""
+        found = self.mac_rate(dtype)
+        if found is None:
+            return None
+        name, rate = found
+        clock = self.clocks.get(self.units[name].clock)
+        return None if clock is None else 2 * self.processors.count * rate * clock.nominal.value
+
+
+def check(spec: ArchSpec, doc: Document, peaks: bool = True) -> tuple[Issue, ...]:
+    """Everything wrong with a well-formed arch file, each issue at its place in ``doc``: references, sources, peaks.
+
+    A published peak is a claim about the machine of the file it stands in. A file that extends another, or a what-if (``peaks`` False),
+    may change the machine and need not repeat the claim, so peaks from a base are left alone.
+    """
+    issues = [doc.issue(loc, text) for loc, text in _reference_faults(spec)]
+    issues += [doc.issue(loc, text) for loc, text in _source_faults(spec)]
+    if peaks:
+        issues += [doc.issue(loc, text) for loc, text in _peak_faults(spec) if doc.locate(loc)[0] == doc.file]
+    return tuple(issues)
+
+
+Loc = tuple[str | int, ...]
+Fault = tuple[Loc, str]
+
+
+def _reference_faults(spec: ArchSpec) -> Iterator[Fault]:
+    """Names that point nowhere: clocks of units and levels, units and levels of the power section."""
+
+    def known(loc: Loc, name: str, names: Mapping[str, object], what: str) -> Iterator[Fault]:
+        if name not in names:
+            yield loc, f"unknown {what} {name!r}{suggest(name, names)}; this file has {', '.join(names) or 'none'}"
+
+    for name, unit in spec.units.items():
+        yield from known(("units", name, "clock"), unit.clock, spec.clocks, "clock")
+        if not any(unit.rates.values()) and (unit.uniform is None or not unit.uniform.ops):
+            yield ("units", name, "rates"), "a unit needs at least one operation rate"
+    for name, level in spec.levels.items():
+        if level.clock is not None:
+            yield from known(("levels", name, "clock"), level.clock, spec.clocks, "clock")
+    for name in spec.power.joule_per_op:
+        yield from known(("power", "joule_per_op", name), name, spec.units, "unit")
+    for dtype, gemm in (spec.power.gemm or {}).items():
+        for name in gemm.bytes_per_flop:
+            yield from known(("power", "gemm", dtype, "bytes_per_flop", name), name, spec.levels, "level")
+    for field in ("units", "levels", "clocks"):
+        if not getattr(spec, field):
+            yield (field,), "at least one is needed"
+
+
+def _source_faults(spec: ArchSpec) -> Iterator[Fault]:
+    """Numbers without a source, source ids without a citation, and reserved sources without a note."""
+    for loc, source, note in _numbers(spec, (), "", ""):
+        if not source:
+            yield loc, "this number has no source; add `source: ID` to it or to the group around it (ids are listed under `sources`)"
+        elif source in RESERVED_SOURCES:
+            if not note:
+                yield loc, f"a number whose source is {source!r} needs a note that says how it came about"
+        elif source not in spec.sources:
+            ids = (*spec.sources, *RESERVED_SOURCES)
+            yield loc, f"source {source!r} is not listed under `sources`{suggest(source, ids)}"
+    for name in spec.sources:
+        if name in RESERVED_SOURCES:
+            yield ("sources", name), f"{name!r} is a reserved word and cannot be cited"
+
+
+def _numbers(node: object, loc: Loc, source: str, note: str) -> Iterator[tuple[Loc, str, str]]:
+    """Every number below ``node`` with the source and note that hold for it; the format version is not a number of the machine."""
+    if isinstance(node, Sourced):
+        yield loc, node.source or source, node.note or ("" if node.source else note)
+    elif isinstance(node, Spec):
+        if isinstance(node, Group) and (node.source or node.note):
+            source, note = (node.source, node.note) if node.source else (source, node.note)
+        for name in type(node).model_fields:
+            if name != "attnsim":
+                yield from _numbers(getattr(node, name), (*loc, name), source, note)
+    elif isinstance(node, Mapping):
+        for key, value in node.items():
+            yield from _numbers(value, (*loc, key), source, note)
+    elif isinstance(node, int | float):
+        yield loc, source, note
+
+
+def _peak_faults(spec: ArchSpec) -> Iterator[Fault]:
+    """Published peaks that the arithmetic does not reproduce: most often a 2:4-sparse figure or the clock of another pipe."""
+    explained = spec.peak_note or {}
+    for dtype, published in spec.peak.items():
+        computed = spec.computed_peak(dtype)
+        if computed is None:
+            yield ("peak", dtype), f"no unit has a mac rate for {dtype!r}"
+        elif abs(computed / published.value - 1) > PEAK_TOLERANCE and dtype not in explained:
+            yield (
+                ("peak", dtype),
+                f"processors x macs x 2 x nominal clock gives {computed / 1e12:.4g} TFLOP/s, the published dense peak is "
+                f"{published.value / 1e12:.4g}: correct one of them, or say why they differ in peak_note.{dtype}",
+            )
+    for dtype in explained:
+        if dtype not in spec.peak:
+            yield ("peak_note", dtype), f"explains a peak that is not given; peaks are given for {', '.join(spec.peak) or 'none'}"

@@ -1,0 +1,214 @@
+"""How a kernel tiles a cascade: loops, tile table, residency, unit bindings, overlap, splits and fitted constants (``kind: schedule``)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
+
+from attnsim.spec.base import FieldError, Spec
+from attnsim.spec.dtype import Dtype
+from attnsim.spec.quantity import Cycles, Factor, Seconds, Share, Size, Whole
+
+
+def _listed(value: Any) -> Any:
+    """One entry may be written without the list around it."""
+    return [value] if isinstance(value, dict) else value
+
+
+class _Sourced(Spec):
+    """A constant has a source; a fitted one says on which rows."""
+
+    when: str | None = Field(default=None, description="condition over sizes, isa, dtype, mask ...; the first entry that holds is used")
+    source: str = Field(min_length=1, description="where the value comes from: paper and section, source file, 'derived: ...', 'fitted', or 'estimate: ...'")
+    rows: str = Field(default="", description="for a fitted value: the rows it was fitted on")
+
+    @model_validator(mode="after")
+    def _fitted_names_rows(self) -> _Sourced:
+        if self.source.startswith("fitted") and not self.rows:
+            raise FieldError("a fitted constant names the rows it was fitted on: add `rows: ...`", "source")
+        return self
+
+
+class ShareConstant(_Sourced):
+    """A share between 0 and 1."""
+
+    value: Share
+
+
+class FactorConstant(_Sourced):
+    """A positive factor."""
+
+    value: Factor
+
+
+class CyclesConstant(_Sourced):
+    """Clock cycles of one processor."""
+
+    value: Cycles
+
+
+class SecondsConstant(_Sourced):
+    """A time."""
+
+    value: Seconds
+
+
+class PathChoice(Spec):
+    """An instruction path and the machines that take it."""
+
+    when: str | None = None
+    value: str
+
+
+def _paths(value: Any) -> Any:
+    """A single path may be written as its name."""
+    return [{"value": value}] if isinstance(value, str) else value
+
+
+class OpsConstant(_Sourced):
+    """Operations per element."""
+
+    value: Annotated[int, Whole(0)]
+
+
+Shares = Annotated[list[ShareConstant], BeforeValidator(_listed)]
+Factors = Annotated[list[FactorConstant], BeforeValidator(_listed)]
+CyclesList = Annotated[list[CyclesConstant], BeforeValidator(_listed)]
+SecondsList = Annotated[list[SecondsConstant], BeforeValidator(_listed)]
+OpsList = Annotated[list[OpsConstant], BeforeValidator(_listed)]
+
+
+class Loop(Spec):
+    """One loop of the nest, or the group of ranks spread over CTAs."""
+
+    ranks: list[str] = Field(default_factory=list, description="ranks of the CTA grid, the fastest varying first")
+    rank: str | None = Field(default=None, description="rank of a sequential loop")
+    parallel: Literal["cta", "core"] | None = None
+    sequential: Literal["first-to-last", "last-to-first"] | None = None
+    order: Literal["launch", "longest-first", "stream-k"] = Field(default="launch", description="in which order the CTAs of the grid are handed out")
+    persistent: bool = Field(default=False, description="one CTA per slot fetches tiles until none is left")
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Loop:
+        if (self.parallel is None) == (self.sequential is None):
+            raise FieldError("a loop is either `parallel: cta` over `ranks`, or `sequential: first-to-last` over one `rank`")
+        if self.parallel is not None and (not self.ranks or self.rank is not None):
+            raise FieldError("a parallel loop lists its `ranks`, the fastest varying first", "ranks")
+        if self.sequential is not None and (self.rank is None or self.ranks):
+            raise FieldError("a sequential loop names one `rank`", "rank")
+        return self
+
+
+class Tile(Spec):
+    """A row of the tile table: tile sizes by rank (``P: 128, M: 64``) and the warps that work on them; the first row whose `when` holds is used."""
+
+    model_config = ConfigDict(extra="allow")
+
+    when: str | None = None
+    warps: Size | None = Field(default=None, description="warps that compute (producer warps are not counted)")
+    ctas: Size | None = Field(default=None, description="CTAs per processor, where the kernel fixes it (else from shared memory, registers and threads)")
+    registers: Size | None = Field(default=None, description="registers per thread of the computing warps")
+
+    @model_validator(mode="after")
+    def _ranks_are_sizes(self) -> Tile:
+        for name, value in (self.__pydantic_extra__ or {}).items():
+            if not (name[:1].isupper() and name.isalnum()):
+                raise FieldError("unknown field; a tile row holds `when`, `warps`, `ctas`, `registers` and tile sizes by rank such as `P: 128`", name)
+            try:
+                Whole(1).read(value)
+            except ValueError as error:
+                raise FieldError(str(error), name) from None
+        return self
+
+    def sizes(self) -> dict[str, int]:
+        """Tile size of every rank the row names."""
+        return {name: int(value) for name, value in (self.__pydantic_extra__ or {}).items()}
+
+
+class Overlap(Spec):
+    """What of a resource's time stays visible beside the longest one: tile time = longest + sum(exposed x others)."""
+
+    exposed: dict[str, Shares] = Field(
+        default_factory=dict,
+        description="by resource: tensor, sfu, vector, smem (within a tile); fill (first loads and last stores of a CTA); memory (HBM and L2 beside the compute of the whole kernel)",
+    )
+
+
+class Constants(Spec):
+    """The few numbers of a kernel that its code does not show."""
+
+    tensor_efficiency: Shares = Field(default_factory=list, description="share of the tensor path's rate that back-to-back matrix instructions reach")
+    cta_overhead: CyclesList = Field(default_factory=list, description="cycles per CTA (or per tile fetched by a persistent CTA) in which nothing else runs")
+    masked_ops: OpsList = Field(default_factory=list, description="vector operations per element of a tile that needs the mask: index, compare, select")
+    exp_on_vector: Shares = Field(default_factory=list, description="share of the exponentials computed as polynomials on the vector unit")
+    executed: dict[str, Shares] = Field(default_factory=dict, description="share of the tiles in which an Einsum really runs (conditional rescaling)")
+    memory_efficiency: Shares = Field(default_factory=list, description="share of the machine's sustained memory bandwidth this kernel reaches")
+    kernel_overhead: SecondsList = Field(default_factory=list, description="fixed time of one kernel beside launch: ramp-up, tail, host-side checks")
+
+
+class Split(Spec):
+    """How the sequential rank is split over several CTAs when the grid is small (split-KV)."""
+
+    rank: str
+    rule: Literal["wave-efficiency", "fill", "stream-k"] = Field(
+        description="wave-efficiency: FlashAttention's heuristic; fill: as many as fit in one wave; stream-k: every slot gets the same number of tiles"
+    )
+    when: str | None = Field(default=None, description="condition under which the kernel splits at all")
+    slots_per_processor: Size = Field(default=1, description="CTAs per processor that the heuristic counts with")
+    enough: Share = Field(default=0.8, description="one split when the grid already fills this share of the slots")
+    keep: Share = Field(default=0.85, description="the smallest split count whose wave efficiency is at least this share of the best")
+    maximum: Size = 128
+    min_tiles: Size = Field(default=1, description="no split when the sequential loop has at most this many tiles")
+    combine: Literal["kernel", "in-kernel"] = Field(default="kernel", description="partial results merged by a second kernel, or inside through scratch memory")
+    source: str = ""
+
+
+class HelperKernel(Spec):
+    """A small kernel beside the main one that streams whole tensors through memory."""
+
+    name: str
+    einsums: list[str] = Field(default_factory=list, description="Einsums it computes")
+    reads: dict[str, Dtype | Literal["io"]] = Field(default_factory=dict, description="tensors it reads once, with their stored format (io: the workload's)")
+    writes: dict[str, Dtype | Literal["io"]] = Field(default_factory=dict)
+
+
+class ScheduleSpec(Spec):
+    """A schedule file."""
+
+    attnsim: Literal[1]
+    kind: Literal["schedule"]
+    name: str = Field(min_length=1)
+    title: str = ""
+    aliases: list[str] = Field(default_factory=list)
+    source: str = ""
+    cascade: str = Field(description="the cascade it was written for")
+    backward: str | None = Field(default=None, description="schedule used when the workload's direction is backward")
+    requires: str | None = Field(default=None, description="condition on machine and workload, for example 'isa == sm_90 and dtype in [fp16, bf16, fp8]'")
+    fusion: Literal["all", "none"] | list[list[str]] = Field(
+        default="all", description="all: one kernel; none: each Einsum its own kernel; or lists of the Einsums fused into one streaming kernel"
+    )
+    loops: list[Loop] = Field(default_factory=list, description="outermost first")
+    tiles: list[Tile] = Field(default_factory=list)
+    pack_groups: str = Field(
+        default="never", description="query heads of a group as rows of one tile: never, always, efficient (when it fills tiles better), or a condition"
+    )
+    pack_threshold: Share = Field(default=0.9, description="with `efficient`: pack when unpacked tiles are filled less than this share as well as packed ones")
+    resident: dict[str, str] = Field(default_factory=dict, description="tensor -> memory level that holds its tile (smem, register, tmem, l2 on CPUs)")
+    buffers: dict[str, Size] = Field(default_factory=dict, description="tensor -> pipeline stages of its tile (default 1)")
+    accumulator_dtype: Dtype = "fp32"
+    bindings: dict[str, str] = Field(default_factory=dict, description="operation kind or Einsum -> unit; default: mac on the tensor unit, the rest on vector")
+    tensor_path: Annotated[list[PathChoice], BeforeValidator(_paths)] = Field(
+        default_factory=list, description="instruction path of the tensor unit: mma_sync, wgmma, tcgen05, mfma ...; a name, or entries with `when`"
+    )
+    overlap: Overlap = Field(default_factory=Overlap)
+    constants: Constants = Field(default_factory=Constants)
+    split: Split | None = None
+    before: list[HelperKernel] = Field(default_factory=list)
+    after: list[HelperKernel] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _loops_fit_fusion(self) -> ScheduleSpec:
+        if self.fusion == "all" and not any(loop.parallel for loop in self.loops):
+            raise FieldError("a fused schedule needs a parallel loop: {ranks: [P, B, H], parallel: cta}", "loops")
+        return self

@@ -1,0 +1,94 @@
+"""Rewrite the parts of README.md that come from the library: the answer of the first command, the machines, the schedules.
+
+python tools/readme_tables.py            # with the Python that has attnsim installed; `--check` only compares (exit 1 if stale)
+"""
+
+import re
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import attnsim
+from attnsim.machine import Machine, load_machine
+from attnsim.spec import library
+from attnsim.units import format_quantity
+
+README = Path(__file__).resolve().parents[1] / "README.md"
+DTYPES = ("bf16", "fp8", "fp4")
+
+
+def markdown(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """A Markdown table."""
+    head = list(header)
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in (head, ["---"] * len(head), *rows))
+
+
+def answer() -> str:
+    """What `attnsim run` prints for the first example."""
+    return f"```text\n{attnsim.run('llama3-8b-prefill', 'h100_sxm')!r}\n```"
+
+
+def archs() -> str:
+    """One row a machine: processors, memory, dense peaks."""
+
+    def row(machine: Machine) -> list[str]:
+        memory = machine.memory
+        peaks = [format_quantity(machine.peak_flops(dtype), "FLOP/s") if machine.supports(dtype) else "" for dtype in DTYPES]
+        return [
+            f"`{machine.name}`", machine.title, f"{machine.processors} {machine.processor_name}s",
+            f"{format_quantity(memory.capacity_bytes, 'B')}, {format_quantity(memory.bandwidth, 'B/s')}", *peaks,
+        ]  # fmt: skip
+
+    machines = sorted(
+        (load_machine(entry.name) for entry in library.entries("arch")), key=lambda machine: (machine.kind != "gpu", machine.name)
+    )
+    return markdown(["Name", "Machine", "Processors", "Memory", *DTYPES], map(row, machines))
+
+
+def schedules() -> str:
+    """One row a schedule: what it is called, what it is, where it runs."""
+
+    def row(entry: library.Entry) -> list[str]:
+        requires = library.load("schedule", entry.name).data.get("requires", "")
+        return [
+            f"`{entry.name}`",
+            ", ".join(f"`{alias}`" for alias in entry.aliases),
+            entry.title,
+            f"`{requires}`" if requires else "anywhere",
+        ]
+
+    return markdown(["Name", "Also called", "What it is", "Runs where"], map(row, library.entries("schedule")))
+
+
+BLOCKS: dict[str, Callable[[], str]] = {"answer": answer, "archs": archs, "schedules": schedules}
+
+
+def pattern(name: str) -> re.Pattern[str]:
+    """Finds the lines between `<!-- name:begin -->` and `<!-- name:end -->`."""
+    return re.compile(rf"(<!-- {name}:begin -->\n)(.*?)(\n?<!-- {name}:end -->)", re.S)
+
+
+def block(text: str, name: str) -> str:
+    """What stands in the block now."""
+    found = pattern(name).search(text)
+    if found is None:
+        raise SystemExit(f"README.md has no block {name}")
+    return found[2].strip("\n")
+
+
+def main() -> int:
+    """Rewrite the blocks, or with --check say which are stale."""
+    text = README.read_text(encoding="utf-8")
+    stale = [name for name, make in BLOCKS.items() if block(text, name) != make()]
+    if "--check" in sys.argv[1:]:
+        print("\n".join(f"README.md: block {name} is stale" for name in stale))
+        return 1 if stale else 0
+    for name in stale:
+        body = BLOCKS[name]()
+        text = pattern(name).sub(lambda found, body=body: f"{found[1]}\n{body}\n\n<!-- {name}:end -->", text)  # noqa: B023
+    README.write_text(text, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
