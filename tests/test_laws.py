@@ -11,6 +11,8 @@ import attnsim
 ARCHS = ("a100_sxm_80gb", "h100_sxm", "h20", "l40s", "b200")
 BYTES = {"fp16": 2, "bf16": 2}  # element sizes of the dtypes used here
 
+ROUNDING = 1 + 1e-12  # the same sum taken in another order
+
 archs = st.sampled_from(ARCHS)
 dtypes = st.sampled_from(sorted(BYTES))
 lengths = st.integers(1, 160).flatmap(lambda n: st.sampled_from((n, 16 * n, 128 * n)))  # ragged, and whole tiles, up to 20480
@@ -44,7 +46,7 @@ def estimate(arch: str, sizes: dict[str, int], mask: dict[str, Any], **fields: A
 @given(archs, attention_sizes(), masks, dtypes)
 def test_nothing_is_faster_than_its_lower_bound(arch: str, sizes: dict[str, int], mask: dict[str, Any], dtype: str) -> None:
     e = estimate(arch, sizes, mask, dtype=dtype)
-    assert 0 < e.lower_bound_s <= e.latency_s
+    assert 0 < e.lower_bound_s <= e.latency_s * ROUNDING
     assert e.speedup_upper_bound == pytest.approx(e.latency_s / e.lower_bound_s)
     assert e.lower_bound_s == pytest.approx(max(e.lower_bound_by_resource_s.values()))
     assert all(0 <= share <= 1 for share in e.utilization.values()), e.utilization
@@ -55,7 +57,7 @@ def test_causal_work_is_no_more_than_dense(arch: str, sizes: dict[str, int]) -> 
     causal, dense = estimate(arch, sizes, {"kind": "causal"}), estimate(arch, sizes, {"kind": "dense"})
     assert causal.flops <= dense.flops
     assert (causal.flops == dense.flops) == (sizes["P"] == 1)
-    assert causal.lower_bound_s <= dense.lower_bound_s
+    assert causal.lower_bound_s <= dense.lower_bound_s * ROUNDING
 
 
 @given(archs, st.integers(1024, 20000), st.sampled_from((1, 2, 8, 64)), st.sampled_from((8, 16, 32)), st.sampled_from((64, 128)))
@@ -65,7 +67,7 @@ def test_causal_takes_no_longer_than_dense(arch: str, length: int, batch: int, h
     sizes = {"B": batch, "H": heads, "G": heads, "P": length, "M": length, "E": dim, "F": dim}
     dense = estimate(arch, sizes, {"kind": "dense"})
     assume(dense.kernels[0].waves >= 2)
-    assert estimate(arch, sizes, {"kind": "causal"}).latency_s <= dense.latency_s
+    assert estimate(arch, sizes, {"kind": "causal"}).latency_s <= dense.latency_s * ROUNDING
 
 
 def attended_pairs(sizes: dict[str, int], mask: dict[str, Any]) -> int:
@@ -90,7 +92,9 @@ def test_flops_are_two_for_each_attended_multiply(arch: str, sizes: dict[str, in
 def test_fused_moves_no_more_than_unfused(arch: str, sizes: dict[str, int], mask: dict[str, Any]) -> None:
     fused = estimate(arch, sizes, mask)
     unfused = estimate(arch, sizes, mask, cascade="attention-3pass", schedule="naive")
-    assert fused.bytes["hbm"] <= unfused.bytes["hbm"]
+    # The parts of a split are merged through memory in fp32; with few keys they are larger than all the scores.
+    if all(kernel.splits == 1 for kernel in fused.kernels):
+        assert fused.bytes["hbm"] <= unfused.bytes["hbm"]
     assert fused.lower_bound_s <= unfused.latency_s
 
 
@@ -122,17 +126,17 @@ def test_the_lower_bound_grows_with_every_size(arch: str, sizes: dict[str, int],
     grown = {**sizes, rank: sizes[rank] * times}
     if rank == "P":
         grown["P"] = min(grown["P"], grown["M"])  # more queries than keys would leave rows that attend nothing
-    assert estimate(arch, sizes, mask).lower_bound_s <= estimate(arch, grown, mask).lower_bound_s * (1 + 1e-12)
+    assert estimate(arch, sizes, mask).lower_bound_s <= estimate(arch, grown, mask).lower_bound_s * ROUNDING
 
 
 @given(archs, attention_sizes(), masks, st.integers(2, 6))
 def test_a_larger_batch_takes_no_less_time(arch: str, sizes: dict[str, int], mask: dict[str, Any], times: int) -> None:
     one, many = estimate(arch, sizes, mask), estimate(arch, {**sizes, "B": sizes["B"] * times}, mask)
     assert many.flops == times * one.flops
-    assert one.lower_bound_s <= many.lower_bound_s
+    assert one.lower_bound_s <= many.lower_bound_s * ROUNDING
     # A kernel's split rule is no optimum: it may split a small grid and pay for the merge, and leave a larger one whole.
     assume([kernel.splits for kernel in one.kernels] == [kernel.splits for kernel in many.kernels])
-    assert one.latency_s <= many.latency_s
+    assert one.latency_s <= many.latency_s * ROUNDING
 
 
 @settings(max_examples=30)

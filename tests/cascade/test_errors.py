@@ -56,7 +56,7 @@ def test_the_good_file_is_good(tmp_path: Path) -> None:
         (
             "max(m0)",
             "max(m9)",
-            "mine.yaml:12:5: body.1: max(m9) reduces over a rank that is not on the right side (column 30 of 'LM[m1,p]    = QK[m1,m0,p] :: max(m9)')",
+            "12:5: body.1: max(m9) reduces over a rank that is not on the right side (column 30 of 'LM[m1,p]    = QK[m1,m0,p] :: max(m9)')",
         ),
         ("exp(RM[M1,p])", "exp(RM[M1,p)", "mine.yaml:14:11: finally.0: expected ']' but found ')' (column 19 of 'Z[p] = exp(RM[M1,p)')"),
         (

@@ -18,10 +18,12 @@ TABLE = {
     "attention-3pass": {"QK": "fiber M", "SN": "fiber M", "A": "stream 1", "GM": "state 1", "SD": "state 1", "AV": "state F"},
     "attention-3pass-deferred": {"QK": "fiber M", "SN": "stream 1", "GM": "state 1", "SD": "state 1", "SNV": "state F", "AV": "state F"},
     "attention-2pass": {
-        "QK": "stream M0", "SLN": "fiber M", "LM": "fiber M1", "SLD": "fiber M1", "PLM": "fiber M1", "GM": "state 1", "SD": "state 1", "AV": "state F",
+        "QK": "stream M0", "SLN": "fiber M", "LM": "fiber M1", "SLD": "fiber M1", "PLM": "fiber M1", "GM": "state 1", "SD": "state 1",
+        "AV": "state F",
     },
     "attention-1pass": {
-        "QK": "stream M0", "SLN": "stream 1", "LM": "stream 1", "SLD": "stream 1", "PRM": "stream 1", "RM": "state 1", "RD": "state 1", "RNV": "state F", "AV": "state F",
+        "QK": "stream M0", "SLN": "stream 1", "LM": "stream 1", "SLD": "stream 1", "PRM": "stream 1", "RM": "state 1",
+        "RD": "state 1", "RNV": "state F", "AV": "state F",
     },
 }  # fmt: skip
 

@@ -16,7 +16,8 @@ Small = Callable[..., Cascade]
 # Distinct primes, so that every product of sizes names its ranks.
 SIZES = {"P": 2, "M": 3, "E": 5, "F": 7, "C": 11}
 INPUTS = {
-    "X": ["M", "P"], "Q": ["P", "E"], "K": ["M", "E"], "V": ["M", "F"], "W": ["E", "C"], "U": ["P", "C"], "T": ["M", "C"], "R": ["P"], "S": ["M"],
+    "X": ["M", "P"], "Q": ["P", "E"], "K": ["M", "E"], "V": ["M", "F"], "W": ["E", "C"], "U": ["P", "C"], "T": ["M", "C"],
+    "R": ["P"], "S": ["M"],
 }  # fmt: skip
 P, M, E, F, C = 2, 3, 5, 7, 11
 

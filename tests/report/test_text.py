@@ -87,13 +87,18 @@ def test_useful_share_is_shown_only_where_padding_makes_it_differ() -> None:
     assert "useful" not in line("time by resource", lines(same))
 
 
+def test_a_share_too_small_to_matter_is_only_called_small() -> None:
+    text = lines(result(time_by_resource_s={"tensor": 1e-3, "launch": 5e-7}))
+    assert line("launch ", text) == "launch 500 ns <0.1 %"
+
+
 def test_bytes_are_split_by_direction_and_named_by_tensor() -> None:
     assert line("hbm ", [one for one in lines() if "AV" in one]) == "hbm 200 MB 67.0 MB 67.0 MB 2 500 AV 67.0 MB, Q 67.0 MB"
 
 
 def test_kernels_show_tile_grid_and_waves() -> None:
     text = lines(result(kernels=(kernel(), kernel(name="combine", latency_s=2.5e-5, tile={}, ctas=1, waves=0.01))))
-    assert line("attention ", text) == "attention 1.00 ms 100 % tensor P128 M176 2 048 1 (smem) 20.5 1"
+    assert line("attention ", text) == "attention 1.00 ms 100 % tensor P=128 M=176 2 048 1 (smem) 20.5 1"
     assert line("combine ", text) == "combine 25.0 us 2.50 % tensor - 1 1 (smem) 0.0100 1"
 
 

@@ -28,28 +28,21 @@ def run_order(reads: Reads) -> list[str]:
 def find_cycle(reads: Reads, ranks: Mapping[str, Sequence[str]], iterative: Mapping[str, str]) -> list[str]:
     """A chain of tensors that need one another, first and last the same, or [] when there is none.
 
-    A cycle is sound only if it goes once around an iteration: it holds a read at the previous coordinate, and every tensor on it lives
-    inside that iteration (walks the rank, and is not read at its final coordinate).
+    A cycle is sound only if it goes around an iteration: it holds a read at the previous coordinate, and all of it happens inside that
+    iteration (every tensor walks the iterative rank, and none is read at its final coordinate). `ranks` and `iterative` give the ranks of
+    every tensor and the one it is iterative over, "" for none.
     """
     for label in reads:
-        path = _path(label, label, reads, carried=False)
-        if path:
+        if path := _path(label, label, reads, carried=False):
             return path
     for label, operands in reads.items():
         for name, mode in operands:
             if mode != "previous":
                 continue
-            rank = iterative[name]
-            back = _path(name, label, reads, carried=True) if name != label else [label]
-            if name != label and not back:
-                continue
-            chain = [label, *back] if name != label else [label, label]
-            # every chain from `name` back to `label` must stay inside the iteration over `rank`
-            loop = _between(name, label, reads) if name != label else {label}
-            for member in loop:
-                outside = rank not in ranks[member] or any(other in loop and how == "final" for other, how in reads[member])
-                if outside:
-                    return chain
+            loop = {member for member in reads if _reaches(name, member, reads) and _reaches(member, label, reads)}
+            waits = any(other in loop and how == "final" for member in loop for other, how in reads[member])
+            if waits or any(iterative[name] not in ranks[member] for member in loop):
+                return [label, name] if name == label else [label, *_path(name, label, reads, carried=True)]
     return []
 
 
@@ -70,10 +63,5 @@ def _path(start: str, goal: str, reads: Reads, carried: bool) -> list[str]:
     return []
 
 
-def _between(start: str, goal: str, reads: Reads) -> set[str]:
-    """Tensors on some chain of reads from `start` to `goal`, both included."""
-    return {
-        label
-        for label in reads
-        if (label == start or _path(start, label, reads, carried=True)) and (label == goal or _path(label, goal, reads, carried=True))
-    }
+def _reaches(start: str, goal: str, reads: Reads) -> bool:
+    return start == goal or bool(_path(start, goal, reads, carried=True))

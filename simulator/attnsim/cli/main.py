@@ -107,7 +107,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _leave_closed_pipe()
         return 0
     except SystemExit as stop:
-        # click leaves this way after answering a completion request, and when the reader of stdout left: then it has put a mute stream there.
+        # click leaves this way after a completion request, and when the reader of stdout left: then it has put a mute stream there.
         return 0 if sys.stdout is not stdout else int(stop.code or 0)
     except Exception as error:  # noqa: BLE001 - the one net: whatever else goes wrong is our bug, told in one line
         if state.debug:

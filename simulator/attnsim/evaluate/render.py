@@ -76,6 +76,16 @@ def percent(fraction: float) -> str:
     return f"{digits3(fraction * 100)} %"
 
 
+def share(fraction: float) -> str:
+    """A part of a whole as a percentage; what cannot matter is only called small: <0.1 %."""
+    return "<0.1 %" if 0 < fraction < 1e-3 else percent(fraction)
+
+
+def tile_text(tile: Mapping[str, int]) -> str:
+    """Tile sizes as P=128 M=64; `-` for a kernel without tiles."""
+    return " ".join(f"{rank}={size}" for rank, size in tile.items()) or "-"
+
+
 def _sizes(sizes: Mapping[str, int]) -> str:
     return " ".join(f"{rank}={size}" for rank, size in sizes.items())
 
@@ -137,12 +147,12 @@ def _resources(estimate: Estimate) -> list[str]:
         for name, used in estimate.utilization.items()
     )
     for resource, seconds in sorted(estimate.time_by_resource_s.items(), key=lambda item: -item[1]):
-        share = seconds / estimate.latency_s
+        part = seconds / estimate.latency_s
         used = estimate.utilization.get(resource)
         mark = " <- bound" if resource == estimate.bound else ""
-        bar = "#" * round(min(share, 1.0) * BAR_WIDTH)
+        bar = "#" * round(min(part, 1.0) * BAR_WIDTH)
         useful = ["" if used is None else percent(used)] if padded else []
-        rows.append([resource, format_quantity(seconds, "s"), percent(share), *useful, bar + mark])
+        rows.append([resource, format_quantity(seconds, "s"), share(part), *useful, bar + mark])
     header = ["time by resource", "busy", "of latency", *(["useful"] if padded else []), ""]
     return table(header, rows, right=(1, 2, 3) if padded else (1, 2)).split("\n")
 
@@ -175,9 +185,9 @@ def _kernels(kernels: Sequence[KernelEstimate], latency_s: float, machine: Machi
         [
             kernel.name,
             format_quantity(kernel.latency_s, "s"),
-            percent(kernel.latency_s / latency_s),
+            share(kernel.latency_s / latency_s),
             kernel.bound,
-            " ".join(f"{rank}{size}" for rank, size in kernel.tile.items()) or "-",
+            tile_text(kernel.tile),
             whole(kernel.ctas),
             f"{whole(kernel.ctas_per_processor)} ({kernel.limiter})",
             digits3(kernel.waves),

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from attnsim.evaluate.render import digits3, table, whole
+from attnsim.evaluate.render import digits3, table, tile_text, whole
 from attnsim.units import format_quantity
 
 if TYPE_CHECKING:
@@ -330,7 +330,7 @@ def _schedule_text(schedule: Mapping[str, Any]) -> str:
             kernel["name"],
             format_quantity(kernel["latency_s"], "s"),
             kernel["bound"],
-            " ".join(f"{rank}{size}" for rank, size in kernel["tile"].items()) or "-",
+            tile_text(kernel["tile"]),
             whole(kernel["ctas"]),
             f"{whole(kernel['ctas_per_processor'])} ({kernel['limiter']})",
             digits3(kernel["waves"]),

@@ -141,7 +141,8 @@ def _draw_roofline(axes: Axes, chart: Chart) -> None:
         left = max(low_x, min([roof.flops_per_s / diagonal.bytes_per_s for diagonal in chart.diagonals], default=low_x))
         axes.plot([left, high_x], [roof.flops_per_s] * 2, color=INK, linewidth=1.6 if roof is chart.top else 1.0)
         own[roof.name] = placer.segment((left, roof.flops_per_s), (high_x, roof.flops_per_s))
-    for diagonal in chart.diagonals:
+    counted = [diagonal for diagonal in chart.diagonals if diagonal.used]
+    for diagonal in counted:
         own[f"ridge {diagonal.level}"] = _draw_ridge(axes, placer, chart, diagonal, low_y)
     for index, kernel in enumerate(chart.kernels):
         _draw_points(axes, placer, index, kernel)
@@ -151,7 +152,7 @@ def _draw_roofline(axes: Axes, chart: Chart) -> None:
     for diagonal in chart.diagonals:
         label = f"{diagonal.name}  {format_quantity(diagonal.bytes_per_s, 'B/s')}"
         placer.along(own[diagonal.level], label, [0.5, 0.6, 0.4, 0.7, 0.3, 0.8, 0.2, 0.9, 0.1])
-    for diagonal in chart.diagonals:
+    for diagonal in counted:
         label = f"ridge {diagonal.name}  {digits3(chart.ridge(diagonal))} FLOP/B"
         placer.upright(own[f"ridge {diagonal.level}"], label)
     for index, kernel in enumerate(chart.kernels):
@@ -316,7 +317,7 @@ class _Canvas:
         width, height = self._size(text)
         shapes = [
             box((x + side * (height / 2 + 2), y0 + 4 + width / 2 + step * max(0.0, y1 - y0 - width - 8)), width, height, 90.0)
-            for step in (0.0, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8)
+            for step in (percent / 100 for percent in range(0, 91, 3))
             for side in (1, -1)
         ]
         chosen = self.placer.place(shapes, ignore=(line,))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import BeforeValidator, Field
 
 from attnsim.spec.base import FieldError, Spec
 
@@ -27,15 +27,15 @@ def _joined(item: Any) -> Any:
 EquationText = Annotated[
     str,
     BeforeValidator(_joined),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "string"},
-                {"type": "object", "minProperties": 1, "maxProperties": 1, "additionalProperties": {"type": "string"}},
-            ],
-            "description": "an extended Einsum; the object form is what an unquoted '… :: max(m)' is to YAML",
-            "examples": ["QK[m,p] = Q[p,e] * K[m,e]", "SN[m,p] = exp(QK[m,p] - GM[p])", "RM[m1+1,p] = max(RM[m1,p], LM[m1,p])"],
-        }
+    Field(
+        description="an extended Einsum; the object form is what an unquoted '… :: max(m)' is to YAML",
+        examples=["QK[m,p] = Q[p,e] * K[m,e]", "SN[m,p] = exp(QK[m,p] - GM[p])", "RM[m1+1,p] = max(RM[m1,p], LM[m1,p])"],
+        json_schema_extra={
+            "type": ["string", "object"],
+            "minProperties": 1,
+            "maxProperties": 1,
+            "additionalProperties": {"type": "string"},
+        },
     ),
 ]
 

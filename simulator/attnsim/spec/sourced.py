@@ -13,7 +13,7 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
 from attnsim.errors import suggest
-from attnsim.spec.base import FieldError, Spec
+from attnsim.spec.base import Spec
 from attnsim.spec.quantity import Between, Quantity, show
 
 _FIELDS: Final = ("value", "source", "note")
@@ -56,24 +56,19 @@ class Provenance:
     unit: Quantity | Between | PeakUnit
 
     def read(self, data: Any) -> Sourced:
-        """The number with what was written beside it; raises UnitError or FieldError with a full sentence."""
+        """The number with what was written beside it; raises ValueError with a full sentence."""
         if isinstance(data, Sourced):
             return data
         if not isinstance(data, Mapping):
             return Sourced(self.unit.read(data))
         for key, value in data.items():
             if key not in _FIELDS:
-                known = ", ".join(_FIELDS)
-                raise FieldError(f"unknown field{suggest(str(key), _FIELDS) or f'; the fields here are {known}'}", str(key))
+                raise ValueError(f"unknown field '{key}'{suggest(str(key), _FIELDS) or '; the fields here are ' + ', '.join(_FIELDS)}")
             if key != "value" and not isinstance(value, str):
-                raise FieldError(f"must be text, not {show(value)}", key)
+                raise ValueError(f"{key} must be text, not {show(value)}")
         if "value" not in data:
-            raise FieldError("missing; this field is required", "value")
-        try:
-            value = self.unit.read(data["value"])
-        except ValueError as error:
-            raise FieldError(str(error), "value") from error
-        return Sourced(value, data.get("source", ""), data.get("note", ""))
+            raise ValueError("value is missing; write {value: ..., source: ID}")
+        return Sourced(self.unit.read(data["value"]), data.get("source", ""), data.get("note", ""))
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         """Validate with `read`."""
