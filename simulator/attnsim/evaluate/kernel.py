@@ -27,7 +27,8 @@ class Kernel:
     """One kernel before the clock is known.
 
     compute_cycles: makespan of its CTAs; busy_cycles: of each unit, averaged over the processors; level_s: time of each device memory level at
-    its sustained bandwidth; exposed_memory: share of the shorter of compute and memory that stays visible; fixed_s: overhead beside launch.
+    its sustained bandwidth; exposed_memory: share of the shorter of compute and memory that stays visible; fixed_s: overhead beside launch;
+    filled: share of the tile rows that exist (padding rows are zeros, which cost time but next to no energy).
     """
 
     name: str
@@ -44,6 +45,7 @@ class Kernel:
     splits: int
     occupancy: Occupancy
     slots: int
+    filled: float = 1.0
 
     @property
     def memory_s(self) -> float:
@@ -115,6 +117,7 @@ def fused_kernel(point: Point, einsums: tuple[Einsum, ...], name: str) -> Kernel
         splits=grid.splits,
         occupancy=held,
         slots=slots,
+        filled=_filled(point, tile, pack),
     )
 
 
@@ -149,6 +152,12 @@ def _walk(point: Point, tile: Mapping[str, int], tiled: tuple[str, ...], pack: i
     if point.key in tiled:
         return point.mask.walk_keys(p, m, tile[point.key], tile[point.query], pack)
     return point.mask.walk(p, m, tile[point.query], tile[point.key], pack)
+
+
+def _filled(point: Point, tile: Mapping[str, int], pack: int) -> float:
+    """Share of the query rows of all tiles that hold a query."""
+    rows, size = point.sizes[point.query] * pack, tile.get(point.query, 1)
+    return rows / (ceil(rows / size) * size)
 
 
 Rounds = tuple[tuple[int, int, int], ...]

@@ -14,8 +14,9 @@ from attnsim.schedule.schedule import Schedule
 from attnsim.spec.dtype import element_bytes, output_dtype
 from attnsim.spec.workload import Conditions
 
-#: Where an operation runs unless the schedule binds it elsewhere: the first unit of the list that the machine has and that runs it.
-DEFAULT_UNITS: Mapping[str, tuple[str, ...]] = {"mac": ("tensor", "vector"), "exp": ("sfu", "vector"), "log": ("sfu", "vector"), "tanh": ("sfu", "vector")}
+#: Where an operation runs unless the schedule binds it: the first of these units that runs it natively, else the vector unit through an expansion.
+PREFERENCE = ("vector", "sfu", "tensor")
+MATRIX_PREFERENCE = ("tensor", "vector")
 #: A division by a value that is constant over the rank walked (a softmax denominator) is one reciprocal per row and a multiplication per element.
 PRICED_AS: Mapping[str, str] = {"div": "mul"}
 
@@ -43,7 +44,7 @@ class Point:
             isa=self.machine.isa,
             vendor=self.machine.vendor,
             dtype=self.dtype,
-            mask=self.mask.kind,
+            mask="dense" if self.sees_everything else self.mask.kind,
             direction=self.direction,
             group=self.group,
             processors=self.machine.processors,
@@ -51,6 +52,12 @@ class Point:
         )
         object.__setattr__(self, "context", context)
         object.__setattr__(self, "tensor_path", self.schedule.tensor_path(context) if "tensor" in self.machine.units else None)
+
+    @property
+    def sees_everything(self) -> bool:
+        """Whether no pair is masked: kernels drop a causal flag that hides nothing, as for one query token."""
+        p, m = self.sizes[self.query], self.sizes[self.key]
+        return bool(self.mask.pairs(p, m) == p * m)
 
     @property
     def query(self) -> str:
@@ -106,18 +113,16 @@ class Point:
         return product * self.stored(tensor)
 
     def unit(self, einsum: Einsum, kind: str) -> str:
-        """The unit that runs operation `kind` of `einsum`: the schedule's binding of the kind, of the Einsum, its default, or the machine's."""
+        """The unit that runs operation `kind` of `einsum`: what the schedule binds (the Einsum's matrix product, the kind, the default), else the machine's."""
         bindings = self.schedule.spec.bindings
-        bound = bindings.get(einsum.label) if kind == "mac" or kind not in DEFAULT_UNITS else None
-        bound = bound or bindings.get(kind)
-        if bound is None and kind not in DEFAULT_UNITS:
-            bound = bindings.get("default")
-        if bound is not None and bound in self.machine.units:
-            return bound
-        # A dot product per row is no matrix product: the tensor unit cannot run it.
-        units = ("vector",) if kind == "mac" and not einsum.is_matmul else DEFAULT_UNITS.get(kind, ("vector",))
-        for name in units:
-            found = self.machine.units.get(name)
-            if found is not None and found.rate(kind, self.dtype) is not None:
-                return name
+        # A dot product per row is no matrix product: the matrix unit cannot run it.
+        matrix = kind == "mac" and einsum.is_matmul
+        wanted = [bindings.get(einsum.label) if kind in ("mac", "add", "mul") else None, bindings.get(kind), bindings.get("default")]
+        priced = PRICED_AS.get(kind, kind)
+        for name in (*wanted, *(MATRIX_PREFERENCE if matrix else PREFERENCE)):
+            unit = self.machine.units.get(name or "")
+            if unit is None or (name == "tensor" and not matrix):
+                continue
+            if unit.rate(priced, self.dtype) is not None:
+                return unit.name
         return "vector"

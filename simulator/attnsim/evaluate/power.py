@@ -27,7 +27,7 @@ def dynamic_energy(point: Point, kernels: Sequence[Kernel]) -> Dynamic:
         for unit, kinds in kernel.ops.items():
             each = machine.power.energy(unit, point.dtype)
             if each is not None:
-                ops_j += each * sum(kinds.values())
+                ops_j += each * sum(kinds.values()) * kernel.filled
         for level in machine.levels:
             bytes_j += level.energy_j_per_byte * kernel.traffic.total(level.name)
         if point.local is not None:

@@ -11,6 +11,11 @@ from attnsim.spec.dtype import Dtype
 from attnsim.spec.quantity import Cycles, Factor, Seconds, Share, Size, Whole
 
 
+UnitName = Literal["tensor", "vector", "sfu"]
+LevelName = Literal["smem", "register", "tmem", "l1", "l2"]
+ResourceName = Literal["tensor", "vector", "sfu", "smem", "l2", "fill", "memory"]
+
+
 def _listed(value: Any) -> Any:
     """One entry may be written without the list around it."""
     return [value] if isinstance(value, dict) else value
@@ -129,7 +134,7 @@ class Tile(Spec):
 class Overlap(Spec):
     """What of a resource's time stays visible beside the longest one: tile time = longest + sum(exposed x others)."""
 
-    exposed: dict[str, Shares] = Field(
+    exposed: dict[ResourceName, Shares] = Field(
         default_factory=dict,
         description="by resource: tensor, sfu, vector, smem (within a tile); fill (first loads and last stores of a CTA); memory (HBM and L2 beside the compute of the whole kernel)",
     )
@@ -194,10 +199,10 @@ class ScheduleSpec(Spec):
         default="never", description="query heads of a group as rows of one tile: never, always, efficient (when it fills tiles better), or a condition"
     )
     pack_threshold: Share = Field(default=0.9, description="with `efficient`: pack when unpacked tiles are filled less than this share as well as packed ones")
-    resident: dict[str, str] = Field(default_factory=dict, description="tensor -> memory level that holds its tile (smem, register, tmem, l2 on CPUs)")
+    resident: dict[str, LevelName] = Field(default_factory=dict, description="tensor -> memory level that holds its tile (smem, register, tmem, l2 on CPUs)")
     buffers: dict[str, Size] = Field(default_factory=dict, description="tensor -> pipeline stages of its tile (default 1)")
     accumulator_dtype: Dtype = "fp32"
-    bindings: dict[str, str] = Field(default_factory=dict, description="operation kind or Einsum -> unit; default: mac on the tensor unit, the rest on vector")
+    bindings: dict[str, UnitName] = Field(default_factory=dict, description="operation kind or Einsum -> unit; default: mac on the tensor unit, the rest on vector")
     tensor_path: Annotated[list[PathChoice], BeforeValidator(_paths)] = Field(
         default_factory=list, description="instruction path of the tensor unit: mma_sync, wgmma, tcgen05, mfma ...; a name, or entries with `when`"
     )
