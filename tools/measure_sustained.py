@@ -32,6 +32,7 @@ class Sampler(threading.Thread):
         self.handle, self.stopped, self.rows = handle, threading.Event(), []
 
     def run(self) -> None:
+        """Sample until stopped."""
         while not self.stopped.is_set():
             clock = pynvml.nvmlDeviceGetClockInfo(self.handle, pynvml.NVML_CLOCK_SM)
             self.rows.append((time.perf_counter(), clock, pynvml.nvmlDeviceGetPowerUsage(self.handle) / 1000))
@@ -65,6 +66,7 @@ def timed(call: Callable[[], Any], handle: Any, seconds: float, calls: int) -> t
 
 
 def attention(b: int, h: int, g: int, p: int, m: int, d: int, causal: bool, dtype: torch.dtype) -> tuple[torch.Tensor, ...]:
+    """Random queries, keys and values on the GPU: (B, H, P, D) and twice (B, G, M, D)."""
     q = torch.randn(b, h, p, d, device="cuda", dtype=dtype)
     k, v = (torch.randn(b, g, m, d, device="cuda", dtype=dtype) for _ in range(2))
     return q, k, v
@@ -80,47 +82,85 @@ def main(out: str) -> None:
         for mode, seconds, calls in (("short", 0.0, SHORT_CALLS), ("sustained", SUSTAINED_S, 1)):
             try:
                 median, clock, power, n = timed(call, handle, seconds, calls)
-            except Exception as error:  # a backend that refuses a shape is a row without a time
+            except RuntimeError as error:  # a backend that refuses a shape is a row without a time
                 print("failed", kernel, shape, str(error)[:200], file=sys.stderr)
                 torch.cuda.synchronize()
                 return
             rows.append(
-                dict(kernel=kernel, shape=shape, mode=mode, calls=n, time_us=round(median * 1e6, 3), tflops=round(flops / median / 1e12, 2),
-                     gbytes_per_s=round(moved / median / 1e9, 1), sm_clock_mhz=round(clock, 1), power_w=round(power, 1))
+                dict(
+                    kernel=kernel,
+                    shape=shape,
+                    mode=mode,
+                    calls=n,
+                    time_us=round(median * 1e6, 3),
+                    tflops=round(flops / median / 1e12, 2),
+                    gbytes_per_s=round(moved / median / 1e9, 1),
+                    sm_clock_mhz=round(clock, 1),
+                    power_w=round(power, 1),
+                )
             )
             print(rows[-1], flush=True)
 
     time.sleep(1)
     idle = [pynvml.nvmlDeviceGetPowerUsage(handle) / 1000 for _ in range(20)]
-    rows.append(dict(kernel="idle", shape="", mode="short", calls=0, time_us=0, tflops=0, gbytes_per_s=0,
-                     sm_clock_mhz=pynvml.nvmlDeviceGetClockInfo(handle, pynvml.NVML_CLOCK_SM), power_w=round(sum(idle) / 20, 1)))
+    rows.append(
+        dict(
+            kernel="idle",
+            shape="",
+            mode="short",
+            calls=0,
+            time_us=0,
+            tflops=0,
+            gbytes_per_s=0,
+            sm_clock_mhz=pynvml.nvmlDeviceGetClockInfo(handle, pynvml.NVML_CLOCK_SM),
+            power_w=round(sum(idle) / 20, 1),
+        )
+    )
     for n in (4096, 8192, 16384):
         a, b = (torch.randn(n, n, device="cuda", dtype=torch.bfloat16) for _ in range(2))
         record("gemm", f"{n}x{n}x{n} bf16", 2 * n**3, 6 * n * n, lambda a=a, b=b: a @ b)
     big = torch.randn(2**30 // 2, device="cuda", dtype=torch.bfloat16)
     other = torch.empty_like(big)
-    record("copy", "1 GiB", 0, 2 * 2**30, lambda: other.copy_(big))
-    record("read", "1 GiB sum", 0, 2**30, lambda: torch.sum(big, dtype=torch.float32))
+    record("copy", "1 GiB", 0, 2 * 2**30, lambda a=other, b=big: a.copy_(b))
+    record("read", "1 GiB sum", 0, 2**30, lambda a=big: torch.sum(a, dtype=torch.float32))
     del big, other
-    shapes = [(1, 32, 32, 8192, 8192, 128, True), (1, 32, 8, 8192, 8192, 128, True), (2, 16, 16, 8192, 8192, 128, False), (2, 32, 32, 8192, 8192, 64, False),
-              (2, 32, 32, 8192, 8192, 64, True), (4, 16, 16, 4096, 4096, 128, True), (16, 16, 16, 1024, 1024, 128, False)]
+    shapes = [
+        (1, 32, 32, 8192, 8192, 128, True),
+        (1, 32, 8, 8192, 8192, 128, True),
+        (2, 16, 16, 8192, 8192, 128, False),
+        (2, 32, 32, 8192, 8192, 64, False),
+        (2, 32, 32, 8192, 8192, 64, True),
+        (4, 16, 16, 4096, 4096, 128, True),
+        (16, 16, 16, 1024, 1024, 128, False),
+    ]
     for b, h, g, p, m, d, causal in shapes:
         q, k, v = attention(b, h, g, p, m, d, causal, torch.bfloat16)
         flops = 4 * b * h * p * m * d / (2 if causal else 1)
         shape = f"B{b} H{h} G{g} P{p} M{m} D{d} {'causal' if causal else 'dense'} bf16"
         for name, backend in (("cudnn", SDPBackend.CUDNN_ATTENTION), ("flash-attention-2", SDPBackend.FLASH_ATTENTION)):
-            def call(q: torch.Tensor = q, k: torch.Tensor = k, v: torch.Tensor = v, causal: bool = causal, gqa: bool = g != h, backend: Any = backend) -> Any:
+
+            def call(
+                q: torch.Tensor = q,
+                k: torch.Tensor = k,
+                v: torch.Tensor = v,
+                causal: bool = causal,
+                gqa: bool = g != h,
+                backend: Any = backend,
+            ) -> Any:
                 with sdpa_kernel(backend):
                     return functional.scaled_dot_product_attention(q, k, v, is_causal=causal, enable_gqa=gqa)
+
             record(name, shape, flops, 0, call)
     try:
         flashinfer_rows(record)
-    except Exception as error:
+    except (ImportError, RuntimeError) as error:
         print("flashinfer:", str(error)[:500], file=sys.stderr)
     name = pynvml.nvmlDeviceGetName(handle)
     with open(out, "w", newline="") as file:
-        file.write(f"# device: {name}; driver {pynvml.nvmlSystemGetDriverVersion()}; torch {torch.__version__}; CUDA {torch.version.cuda}; "
-                   f"cuDNN {torch.backends.cudnn.version()}; date {datetime.date.today()}; command: python tools/measure_sustained.py\n")
+        file.write(
+            f"# device: {name}; driver {pynvml.nvmlSystemGetDriverVersion()}; torch {torch.__version__}; CUDA {torch.version.cuda}; "
+            f"cuDNN {torch.backends.cudnn.version()}; date {datetime.date.today()}; command: python tools/measure_sustained.py\n"
+        )
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
@@ -134,17 +174,39 @@ def flashinfer_rows(record: Callable[..., None]) -> None:
         q = torch.randn(s, h, d, device="cuda", dtype=torch.bfloat16)
         k, v = (torch.randn(s, g, d, device="cuda", dtype=torch.bfloat16) for _ in range(2))
         flops = 4 * b * h * s * s * d / (2 if causal else 1)
-        record("flashinfer-fa3", f"B{b} H{h} G{g} P{s} M{s} D{d} {'causal' if causal else 'dense'} bf16", flops, 0,
-               lambda q=q, k=k, v=v, causal=causal: flashinfer.single_prefill_with_kv_cache(q, k, v, causal=causal, backend="fa3"))
+        record(
+            "flashinfer-fa3",
+            f"B{b} H{h} G{g} P{s} M{s} D{d} {'causal' if causal else 'dense'} bf16",
+            flops,
+            0,
+            lambda q=q, k=k, v=v, causal=causal: flashinfer.single_prefill_with_kv_cache(q, k, v, causal=causal, backend="fa3"),
+        )
     for b, h, g, s, d in ((64, 32, 8, 8192, 128), (8, 32, 8, 8192, 128), (1, 32, 8, 32768, 128)):
         page = 16
         pages = s // page
         cache = torch.randn(b * pages, 2, page, g, d, device="cuda", dtype=torch.bfloat16)
-        wrapper = flashinfer.BatchDecodeWithPagedKVCacheWrapper(torch.empty(256 * 2**20, dtype=torch.uint8, device="cuda"), "NHD", use_tensor_cores=True)
-        wrapper.plan(torch.arange(0, b + 1, device="cuda", dtype=torch.int32) * pages, torch.arange(b * pages, device="cuda", dtype=torch.int32),
-                     torch.full((b,), page, device="cuda", dtype=torch.int32), h, g, d, page, q_data_type=torch.bfloat16, kv_data_type=torch.bfloat16)
+        wrapper = flashinfer.BatchDecodeWithPagedKVCacheWrapper(
+            torch.empty(256 * 2**20, dtype=torch.uint8, device="cuda"), "NHD", use_tensor_cores=True
+        )
+        wrapper.plan(
+            torch.arange(0, b + 1, device="cuda", dtype=torch.int32) * pages,
+            torch.arange(b * pages, device="cuda", dtype=torch.int32),
+            torch.full((b,), page, device="cuda", dtype=torch.int32),
+            h,
+            g,
+            d,
+            page,
+            q_data_type=torch.bfloat16,
+            kv_data_type=torch.bfloat16,
+        )
         q = torch.randn(b, h, d, device="cuda", dtype=torch.bfloat16)
-        record("flashinfer-decode", f"B{b} H{h} G{g} P1 M{s} D{d} dense bf16", 4 * b * h * s * d, 4 * b * g * s * d, lambda w=wrapper, q=q, c=cache: w.run(q, c))
+        record(
+            "flashinfer-decode",
+            f"B{b} H{h} G{g} P1 M{s} D{d} dense bf16",
+            4 * b * h * s * d,
+            4 * b * g * s * d,
+            lambda w=wrapper, q=q, c=cache: w.run(q, c),
+        )
 
 
 if __name__ == "__main__":

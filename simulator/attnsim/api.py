@@ -69,12 +69,20 @@ def workload_document(workload: Ref, sets: Sequence[str] = (), overrides: Mappin
     return document
 
 
-def resolve(spec: KernelWorkload, document: Document, machine: Machine, schedule: Ref | None = None, loc: tuple[str, ...] = ("schedule",)) -> Point:
+def resolve(
+    spec: KernelWorkload, document: Document, machine: Machine, schedule: Ref | None = None, loc: tuple[str, ...] = ("schedule",)
+) -> Point:
     """The point a workload asks about: cascade, mask, machine and schedule brought together and checked against one another."""
     cascade = load_cascade(spec.cascade, document, ("cascade",))
     cascade.resolve_sizes(spec.sizes, doc=document)
     if len(cascade.positions) != 2:
-        raise SpecError([document.issue(("cascade",), f"cascade {cascade.name} has no query and key rank; `attnsim explain` analyses it, `run` needs attention")])
+        raise SpecError(
+            [
+                document.issue(
+                    ("cascade",), f"cascade {cascade.name} has no query and key rank; `attnsim explain` analyses it, `run` needs attention"
+                )
+            ]
+        )
     chosen = schedule if schedule is not None else spec.schedule
     sizes = _with_groups(cascade, spec.sizes)
     mask = masks.from_spec(spec.mask)
@@ -105,7 +113,13 @@ def _backward(plan: Schedule, cascade: Cascade, document: Document) -> tuple[Sch
     if own.inputs.keys() <= cascade.inputs.keys():
         if cascade.content_key == own.content_key and plan.spec.backward is None and "dO" in own.inputs:
             return plan, cascade
-        raise SpecError([document.issue(("direction",), f"schedule {plan.name} has no backward pass; leave `direction: backward` out, or name one that has")])
+        raise SpecError(
+            [
+                document.issue(
+                    ("direction",), f"schedule {plan.name} has no backward pass; leave `direction: backward` out, or name one that has"
+                )
+            ]
+        )
     return plan, own
 
 

@@ -157,7 +157,7 @@ def test_energy_of_a_byte_falls_inwards(machine: Machine) -> None:
 def test_power_is_plausible(machine: Machine) -> None:
     power = machine.power
     assert 0 < power.idle_w < power.tdp_w <= 1500
-    assert power.clock_exponent == 2
+    assert 0.3 <= power.clock_exponent <= 3  # 0.57 fitted on H100; 2 where the voltage follows the clock
     for unit in machine.units.values():
         for op, by_dtype in unit.rates.items():
             for dtype in by_dtype:
@@ -235,7 +235,9 @@ def test_tensor_energy_gives_back_the_measured_gemm(name: str) -> None:
 
 
 def test_sustained_gemms_are_the_measured_ones() -> None:
-    """TFLOP/s the tensor energies are fitted to, typed in again: A100 and H100 on normal inputs, B200 and GB200 their best published GEMM."""
+    """TFLOP/s the tensor energies are fitted to, typed in again: A100 and H100 on normal inputs, B200 and GB200 their best
+    published GEMM.
+    """
     table = {"a100_sxm_80gb": 257, "h100_sxm": 713, "h200": 713, "b200": 1745, "gb200": 1822}
     for name, tera in table.items():
         assert load_machine(name).power.gemm["bf16"].rate == tera * 1e12

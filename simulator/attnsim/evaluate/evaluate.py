@@ -35,7 +35,9 @@ def kernels_of(point: Point) -> tuple[Kernel, ...]:
         groups: dict[object, list[str]] = {}
         for einsum in cascade.einsums:
             groups.setdefault(grouped.get(einsum.label, einsum.label), []).append(einsum.label)
-        return tuple(unfused_kernel(point, tuple(cascade.by_label[name] for name in labels), "+".join(labels)) for labels in groups.values())
+        return tuple(
+            unfused_kernel(point, tuple(cascade.by_label[name] for name in labels), "+".join(labels)) for labels in groups.values()
+        )
     helped = {label for helper in (*spec.before, *spec.after) for label in helper.einsums}
     main = fused_kernel(point, tuple(einsum for einsum in cascade.einsums if einsum.label not in helped), spec.name)
     kernels = [*(helper_kernel(point, helper) for helper in spec.before), main, *(helper_kernel(point, helper) for helper in spec.after)]
@@ -48,7 +50,8 @@ def _check_dtype(point: Point) -> None:
     machine = point.machine
     if not machine.supports(point.dtype):
         raise InfeasibleError(
-            f"{machine.name} cannot compute in {point.dtype}{suggest(point.dtype, machine.dtypes)}; it computes in {', '.join(sorted(machine.dtypes))}"
+            f"{machine.name} cannot compute in {point.dtype}{suggest(point.dtype, machine.dtypes)}; "
+            f"it computes in {', '.join(sorted(machine.dtypes))}"
         )
 
 
@@ -59,7 +62,10 @@ def _check_labels(point: Point) -> None:
     for helper in (*spec.before, *spec.after):
         for label in helper.einsums:
             if label not in labels:
-                raise InfeasibleError(f"helper kernel {helper.name} of schedule {spec.name} computes {label}, which cascade {point.cascade.name} does not have")
+                raise InfeasibleError(
+                    f"helper kernel {helper.name} of schedule {spec.name} computes {label}, "
+                    f"which cascade {point.cascade.name} does not have"
+                )
 
 
 @lru_cache(maxsize=512)
@@ -198,7 +204,12 @@ def _footprint(point: Point, kernels: tuple[Kernel, ...]) -> float:
 def _mask(point: Point, kernels: tuple[Kernel, ...]) -> dict[str, object]:
     p, m = point.sizes[point.query], point.sizes[point.key]
     pairs = int(point.mask.pairs(p, m))
-    out: dict[str, object] = {"kind": point.mask.kind, "description": point.mask.describe(), "attended_pairs": pairs, "density": pairs / (p * m)}
+    out: dict[str, object] = {
+        "kind": point.mask.kind,
+        "description": point.mask.describe(),
+        "attended_pairs": pairs,
+        "density": pairs / (p * m),
+    }
     main = max(kernels, key=lambda kernel: kernel.compute_cycles)
     query, key = main.tile.get(point.query), main.tile.get(point.key)
     if query and key and point.schedule.spec.fusion == "all":
@@ -220,5 +231,7 @@ def _assumptions(point: Point, clock: float, highest: float) -> tuple[str, ...]:
     if not point.conditions.power_limit:
         notes.append("power limit not applied (short or locked-clock run)")
     elif clock < highest:
-        notes.append(f"clock lowered from {highest / 1e6:.0f} to {clock / 1e6:.0f} MHz by the {point.machine.power.tdp_w:.0f} W board limit")
+        notes.append(
+            f"clock lowered from {highest / 1e6:.0f} to {clock / 1e6:.0f} MHz by the {point.machine.power.tdp_w:.0f} W board limit"
+        )
     return (*notes, *point.machine.assumptions)

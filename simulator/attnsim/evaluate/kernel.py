@@ -1,6 +1,7 @@
 """Time of one kernel: tile time, CTA time, makespan, then memory and fixed overheads beside it.
 
-The form of reference: FlashAttention-class kernels take `longest unit + exposed share of the others` per tile; CTAs are list-scheduled in launch
+The form of reference: FlashAttention-class kernels take `longest unit + exposed share of the others` per tile; CTAs are
+list-scheduled in launch
 order; L2 and memory run beside the whole kernel.
 """
 
@@ -26,7 +27,8 @@ from attnsim.schedule.split import split_count, stream_k
 class Kernel:
     """One kernel before the clock is known.
 
-    compute_cycles: makespan of its CTAs; busy_cycles: of each unit, averaged over the processors; level_s: time of each device memory level at
+    compute_cycles: makespan of its CTAs; busy_cycles: of each unit, averaged over the processors; level_s: time of each device
+    memory level at
     its sustained bandwidth; exposed_memory: share of the shorter of compute and memory that stays visible; fixed_s: overhead beside launch;
     filled: share of the tile rows that exist (padding rows are zeros, which cost time but next to no energy).
     """
@@ -89,7 +91,7 @@ def fused_kernel(point: Point, einsums: tuple[Einsum, ...], name: str) -> Kernel
     splits, rounds, repeat, ctas = _split(point, rounds, heads, slots)
     batch_order = tuple(rank for rank in loop.ranks if rank not in tile)
     visits = walk.visited_total * heads
-    reduced = spec.split is not None and spec.split.rank == point.key       # splitting the queries of a CTA leaves nothing to combine
+    reduced = spec.split is not None and spec.split.rank == point.key  # splitting the queries of a CTA leaves nothing to combine
     grid = Grid(tile, tiled, walked, batch_order, ctas, visits, heads, pack, tiles * splits, slots, splits if reduced else 1)
     fill = fill_bytes(point, einsums, grid)
     costs = _costs(point, work, rounds, fill)
@@ -229,7 +231,9 @@ def tile_cycles(point: Point, cycles: Mapping[str, float]) -> float:
         return 0.0
     stretched = stretched_cycles(point, cycles)
     longest = max(stretched, key=lambda name: stretched[name])
-    return stretched[longest] + sum(point.schedule.exposed(name, point.context) * value for name, value in stretched.items() if name != longest)
+    return stretched[longest] + sum(
+        point.schedule.exposed(name, point.context) * value for name, value in stretched.items() if name != longest
+    )
 
 
 def stretched_cycles(point: Point, cycles: Mapping[str, float]) -> dict[str, float]:
@@ -240,7 +244,9 @@ def stretched_cycles(point: Point, cycles: Mapping[str, float]) -> dict[str, flo
 
 
 def _busy(point: Point, work: CtaWork, visits: int, masked: int, ctas: int) -> dict[str, float]:
-    """Cycles each unit is busy, averaged over the processors, at the rate its instructions really reach (efficiency is waiting, not work)."""
+    """Cycles each unit is busy, averaged over the processors, at the rate its instructions really reach (efficiency is waiting,
+    not work).
+    """
     total: dict[str, float] = {}
     for share, cycles in ((visits, work.per_tile.cycles), (ctas, work.once.cycles), (masked, {"vector": work.masked_cycles})):
         for name, value in cycles.items():
@@ -261,7 +267,9 @@ def _issued(work: CtaWork, visits: int, masked: int, ctas: int) -> Ops:
 
 
 def _level_times(point: Point, traffic: Traffic, grid: Grid) -> dict[str, float]:
-    """Seconds of each device level. Memory delivers no more than what the CTAs in flight ask for: bytes in flight / latency (Little's law)."""
+    """Seconds of each device level. Memory delivers no more than what the CTAs in flight ask for: bytes in flight / latency
+    (Little's law).
+    """
     machine, schedule = point.machine, point.schedule
     efficiency = schedule.constant(schedule.spec.constants.memory_efficiency, point.context, 1.0)
     times: dict[str, float] = {}

@@ -2,7 +2,8 @@
 
 CTAs are given in launch order, run-length encoded. A processor holds up to `resident` CTAs which share its rate equally, so a CTA of cost c
 (cycles of the whole processor) lasts resident x c while the machine is full. While CTAs wait, every slot is busy, and scheduling on
-processors x resident slots is exact; once none waits, the CTAs left on a processor drain at its full rate, so the processor ends at the mean of
+processors x resident slots is exact; once none waits, the CTAs left on a processor drain at its full rate, so the processor ends
+at the mean of
 its slots' end times.
 """
 
@@ -14,7 +15,8 @@ from math import ceil, lcm
 
 #: Above this many CTAs the middle of a periodic launch order is folded out (its slots stay busy, so it only adds work / rate).
 FOLD_ABOVE = 20000
-# Times are kept as integers in 1/256 cycle, with the slot number in the low bits: heap operations on ints are several times faster than on tuples.
+# Times are kept as integers in 1/256 cycle, with the slot number in the low bits: heap operations on ints are several times faster
+# than on tuples.
 _TICKS = 256
 _SLOT_BITS = 13
 

@@ -48,7 +48,8 @@ def occupancy(point: Point, row: Tile, tile: Mapping[str, int]) -> Occupancy:
     if scratch > per_cta:
         shown = " x ".join(f"{rank} {size}" for rank, size in tile.items())
         raise InfeasibleError(
-            f"tile {shown} of schedule {spec.name} needs {format_quantity(scratch, 'B')} of {level.name} per CTA; {machine.name} has {format_quantity(per_cta, 'B')}"
+            f"tile {shown} of schedule {spec.name} needs {format_quantity(scratch, 'B')} of {level.name} per CTA; "
+            f"{machine.name} has {format_quantity(per_cta, 'B')}"
         )
     if machine.kind != "gpu":
         return Occupancy(1, "processors", scratch)
@@ -65,5 +66,7 @@ def occupancy(point: Point, row: Tile, tile: Mapping[str, int]) -> Occupancy:
         bounds["schedule"] = row.ctas
     limiter, ctas = min(bounds.items(), key=lambda item: item[1])
     if ctas < 1:
-        raise InfeasibleError(f"tile row of schedule {spec.name} with {row.warps} warps does not fit on {machine.name}: limited by {limiter}")
+        raise InfeasibleError(
+            f"tile row of schedule {spec.name} with {row.warps} warps does not fit on {machine.name}: limited by {limiter}"
+        )
     return Occupancy(ctas, limiter, scratch)

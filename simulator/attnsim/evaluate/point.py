@@ -14,10 +14,12 @@ from attnsim.schedule.schedule import Schedule
 from attnsim.spec.dtype import element_bytes, output_dtype
 from attnsim.spec.workload import Conditions
 
-#: Where an operation runs unless the schedule binds it: the first of these units that runs it natively, else the vector unit through an expansion.
+#: Where an operation runs unless the schedule binds it: the first of these units that runs it natively, else the vector unit
+#: through an expansion.
 PREFERENCE = ("vector", "sfu", "tensor")
 MATRIX_PREFERENCE = ("tensor", "vector")
-#: A division by a value that is constant over the rank walked (a softmax denominator) is one reciprocal per row and a multiplication per element.
+#: A division by a value that is constant over the rank walked (a softmax denominator) is one reciprocal per row and a
+#: multiplication per element.
 PRICED_AS: Mapping[str, str] = {"div": "mul"}
 
 
@@ -113,7 +115,9 @@ class Point:
         return product * self.stored(tensor)
 
     def unit(self, einsum: Einsum, kind: str) -> str:
-        """The unit that runs operation `kind` of `einsum`: what the schedule binds (the Einsum's matrix product, the kind, the default), else the machine's."""
+        """The unit that runs operation `kind` of `einsum`: what the schedule binds (the Einsum's matrix product, the kind, the
+        default), else the machine's.
+        """
         bindings = self.schedule.spec.bindings
         # A dot product per row is no matrix product: the matrix unit cannot run it.
         matrix = kind == "mac" and einsum.is_matmul

@@ -55,5 +55,5 @@ def settled_clock(point: Point, kernels: Sequence[Kernel], dynamic: Dynamic, hig
 def energy(point: Point, dynamic: Dynamic, seconds: float, clock_hz: float, nominal_hz: float) -> float:
     """Joules of a run of `seconds` at `clock_hz`."""
     power = point.machine.power
-    scale = (clock_hz / nominal_hz) ** power.clock_exponent
+    scale: float = (clock_hz / nominal_hz) ** power.clock_exponent
     return power.idle_w * seconds + dynamic.ops_j * scale + dynamic.bytes_j

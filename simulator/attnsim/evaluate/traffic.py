@@ -39,8 +39,10 @@ class Traffic:
 class Grid:
     """What the traffic of a fused kernel depends on.
 
-    tile: by rank; tiled: ranks spread over CTAs; walked: sequential ranks; ctas: CTAs in all; visits: tiles visited in all; heads: batch x heads of
-    the grid; pack: query heads in the rows of a tile; tiles: CTAs per head; slots: resident CTAs of the machine; splits: CTAs that share a walk.
+    tile: by rank; tiled: ranks spread over CTAs; walked: sequential ranks; ctas: CTAs in all; visits: tiles visited in all; heads:
+    batch x heads of
+    the grid; pack: query heads in the rows of a tile; tiles: CTAs per head; slots: resident CTAs of the machine; splits: CTAs that
+    share a walk.
     """
 
     tile: Mapping[str, int]
@@ -99,8 +101,10 @@ def fill_bytes(point: Point, einsums: tuple[Einsum, ...], grid: Grid) -> float:
 def fused_traffic(point: Point, einsums: tuple[Einsum, ...], grid: Grid) -> Traffic:
     """Traffic of one fused kernel.
 
-    Shared level (L2): stationary tiles once per CTA, walked tiles once per visit. Memory: every input once; walked inputs once more per wave of CTAs
-    that sweeps them again when the heads in flight do not fit into the shared level (reference note: FlashAttention tiles of 128 rows need it
+    Shared level (L2): stationary tiles once per CTA, walked tiles once per visit. Memory: every input once; walked inputs once
+    more per wave of CTAs
+    that sweeps them again when the heads in flight do not fit into the shared level (reference note: FlashAttention tiles of 128
+    rows need it
     only for long sequences). Without a shared level every re-read goes to memory.
     """
     machine, cascade, traffic = point.machine, point.cascade, Traffic()
@@ -113,13 +117,28 @@ def fused_traffic(point: Point, einsums: tuple[Einsum, ...], grid: Grid) -> Traf
     again = _sweeps(point, grid, walking, 0.0 if shared is None else shared.capacity_bytes)
     for name in names:
         once = point.tensor_bytes(name) * attended_share(point, name)
-        trips = grid.visits if name in walking else grid.ctas
+        trips = _trips(point, name, grid)
         near = max(once, trips * tile_bytes(point, name, inside, grid.pack))
         if shared is not None:
             traffic.add(shared.name, name, "read", near)
         traffic.add(memory, name, "read", min(near, once * again) if name in walking else once)
     _results(point, einsums, grid, traffic, memory, None if shared is None else shared.name)
     return traffic
+
+
+def _trips(point: Point, tensor: str, grid: Grid) -> int:
+    """How often a tile of an input is loaded: per visit when the innermost loop walks it, per outer step when only the outer one
+    does, else once a CTA.
+    """
+    ranks = set(point.cascade.tensor_ranks(tensor))
+    if not ranks & set(grid.walked):
+        return grid.ctas
+    if grid.walked[-1] in ranks:
+        return grid.visits
+    steps = 1
+    for rank in grid.walked[:-1]:
+        steps *= -(-point.sizes[rank] // grid.tile[rank])
+    return grid.ctas * steps
 
 
 def _sweeps(point: Point, grid: Grid, walking: list[str], capacity: float) -> float:
@@ -152,7 +171,8 @@ def _results(point: Point, einsums: tuple[Einsum, ...], grid: Grid, traffic: Tra
         wide = size / point.stored(name) * STATE_BYTES
         reduced = any(rank in grid.tiled and rank not in ranks for rank in grid.tiled)
         if reduced and ranks & set(grid.walked):
-            # Summed over the CTAs of the grid: fp32 reductions sent to the shared level, which adds them itself (FlashAttention-2, section 3.2).
+            # Summed over the CTAs of the grid: fp32 reductions sent to the shared level, which adds them itself (FlashAttention-2,
+            # section 3.2).
             elements = tile_bytes(point, name, inside, grid.pack) / point.stored(name)
             if shared is not None:
                 traffic.add(shared, name, "write", grid.visits * elements * STATE_BYTES)

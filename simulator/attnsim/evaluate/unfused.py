@@ -94,7 +94,11 @@ def _stream(point: Point, traffic: Traffic, tensor: str, direction: str, count: 
 
 
 def _level_times(point: Point, traffic: Traffic) -> dict[str, float]:
-    return {level.name: traffic.total(level.name) / level.sustained for level in point.machine.levels if level.per == "device" and traffic.total(level.name)}
+    return {
+        level.name: traffic.total(level.name) / level.sustained
+        for level in point.machine.levels
+        if level.per == "device" and traffic.total(level.name)
+    }
 
 
 def _fixed(point: Point) -> float:
@@ -122,7 +126,9 @@ def _streaming(point: Point, work: Work, traffic: Traffic, name: str) -> Kernel:
     )
 
 
-def _product(point: Point, einsum: Einsum, tile: Mapping[str, int], sizes: Mapping[str, int], traffic: Traffic, name: str, resident: int) -> Kernel:
+def _product(
+    point: Point, einsum: Einsum, tile: Mapping[str, int], sizes: Mapping[str, int], traffic: Traffic, name: str, resident: int
+) -> Kernel:
     """A batched matrix product: output tiles spread over CTAs, padded to whole tiles; the reduced ranks are walked whole."""
     batch = {*point.cascade.batch, *point.cascade.groups}
     kept = [rank for rank in einsum.output.ranks if rank not in batch]

@@ -45,7 +45,9 @@ class Work:
             self._charge(unit, op, count * each, rate)
 
     def emulate(self, point: Point, unit: str, kind: str, count: float) -> None:
-        """Charge `count` operations of `kind` to `unit` as the polynomial the machine file gives, although another unit runs them natively."""
+        """Charge `count` operations of `kind` to `unit` as the polynomial the machine file gives, although another unit runs them
+        natively.
+        """
         if count <= 0:
             return
         for op, each in point.machine.emulation(kind, unit, point.dtype).items():
@@ -92,7 +94,8 @@ def parts_of(point: Point, rank: str) -> frozenset[str]:
 def cta_work(point: Point, einsums: Iterable[Einsum], tile: Mapping[str, int], walked: tuple[str, ...], warps: int) -> CtaWork:
     """Work of one CTA of a fused kernel.
 
-    tile: tile size of every tiled rank; walked: ranks of the sequential loops. An operation whose iteration space holds all of them runs per tile,
+    tile: tile size of every tiled rank; walked: ranks of the sequential loops. An operation whose iteration space holds all of
+    them runs per tile,
     any other once per CTA. Padding is included: the kernel computes whole tiles.
     """
     einsums = tuple(einsums)
@@ -150,7 +153,9 @@ def _conversions(point: Point, einsums: tuple[Einsum, ...], sizes: Mapping[str, 
         work.add(point, "vector", "add", count)
 
 
-def _matrix_reads(point: Point, einsums: tuple[Einsum, ...], sizes: Mapping[str, int], tile: Mapping[str, int], warps: int, work: Work) -> None:
+def _matrix_reads(
+    point: Point, einsums: tuple[Einsum, ...], sizes: Mapping[str, int], tile: Mapping[str, int], warps: int, work: Work
+) -> None:
     """Bytes that matrix instructions read from the processor's own memory, per tile.
 
     An instruction covers `rows` rows of the output: the operand that carries the rows is read once, the other once per `rows` rows

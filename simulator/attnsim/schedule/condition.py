@@ -18,13 +18,14 @@ import operator
 import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
+from typing import Any
 
 Value = int | float | str | bool | None
 Context = Mapping[str, Value]
 Predicate = Callable[[Context], bool]
 
 _TOKEN = re.compile(r"\s*(?:(?P<number>\d+(?:\.\d+)?)|(?P<name>[A-Za-z_][\w.-]*)|(?P<op>==|!=|<=|>=|<|>|\*|/|%|\(|\)|\[|\]|,))")
-_COMPARE: Mapping[str, Callable[[object, object], bool]] = {
+_COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {
     "==": operator.eq,
     "!=": operator.ne,
     "<=": operator.le,

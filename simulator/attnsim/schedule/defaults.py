@@ -47,9 +47,19 @@ def default_schedule(sizes: Mapping[str, int], kind: str, isa: str, dtype: str, 
     Raises:
         InfeasibleError: no rule covers the machine and sizes.
     """
-    context: dict[str, Value] = {**sizes, "kind": kind, "isa": isa, "dtype": dtype, "mask": mask, "cascade": cascade, "direction": direction}
+    context: dict[str, Value] = {
+        **sizes,
+        "kind": kind,
+        "isa": isa,
+        "dtype": dtype,
+        "mask": mask,
+        "cascade": cascade,
+        "direction": direction,
+    }
     context["group"] = sizes["H"] // sizes["G"] if "H" in sizes and "G" in sizes else 1
     for rule in default_rules().rules:
         if compile_condition(rule.when)(context):
             return load_schedule(rule.schedule)
-    raise InfeasibleError(f"no default schedule for cascade {cascade} in {dtype} on {isa}; name one with `schedule:` (attnsim list schedule)")
+    raise InfeasibleError(
+        f"no default schedule for cascade {cascade} in {dtype} on {isa}; name one with `schedule:` (attnsim list schedule)"
+    )

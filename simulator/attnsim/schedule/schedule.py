@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from attnsim.errors import InfeasibleError, Issue, SpecError
 from attnsim.schedule.condition import ConditionError, Context, compile_condition
@@ -73,7 +73,8 @@ class Schedule:
 
     def exposed(self, resource: str, context: Context) -> float:
         """Share of a resource's time that stays visible beside the longest one; 0 when the schedule does not say."""
-        return self.constant(self.spec.overlap.exposed.get(resource, ()), context, 0.0)
+        by_resource = cast("Mapping[str, Sequence[_Conditional]]", self.spec.overlap.exposed)
+        return self.constant(by_resource.get(resource, ()), context, 0.0)
 
     def require(self, context: Context) -> None:
         """Refuse machines and workloads the kernel was not written for.
@@ -83,7 +84,9 @@ class Schedule:
         """
         text = self.spec.requires
         if text is not None and not compile_condition(text)(context):
-            raise InfeasibleError(f"schedule {self.name} requires {text}; here kind = {context['kind']}, isa = {context['isa']}, dtype = {context['dtype']}")
+            raise InfeasibleError(
+                f"schedule {self.name} requires {text}; here kind = {context['kind']}, isa = {context['isa']}, dtype = {context['dtype']}"
+            )
 
 
 def _loop_text(loop: Loop) -> str:

@@ -65,7 +65,9 @@ class CaseSpec(Spec):
     arch: str | None = None
     arch_overrides: dict[str, Any] = Field(default={}, description="dotted fields of the arch file changed for this case")
     conditions: Conditions = Field(default_factory=Conditions, description="how the machine was run while the numbers were taken")
-    schedule: str | dict[str, Any] | None = Field(default=None, description="library name, or a schedule with fields changed; left out: the best known one for the machine")
+    schedule: str | dict[str, Any] | None = Field(
+        default=None, description="library name, or a schedule with fields changed; left out: the best known one for the machine"
+    )
     cascade: str | None = Field(default=None, description="left out: the one the schedule is written for")
     dtype: Dtype | None = Field(default=None, description="left out: each row's own; given: every row must agree")
     direction: Literal["forward", "backward"] = "forward"

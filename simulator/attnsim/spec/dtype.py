@@ -13,7 +13,16 @@ BITS: Mapping[str, int] = MappingProxyType({"fp64": 64, "fp32": 32, "tf32": 32, 
 
 #: What measured tables call the formats above.
 ALIASES: Mapping[str, str] = MappingProxyType(
-    {"bfloat16": "bf16", "float16": "fp16", "half": "fp16", "float32": "fp32", "float": "fp32", "fp8_e4m3": "fp8", "fp8_e5m2": "fp8", "e4m3": "fp8"}
+    {
+        "bfloat16": "bf16",
+        "float16": "fp16",
+        "half": "fp16",
+        "float32": "fp32",
+        "float": "fp32",
+        "fp8_e4m3": "fp8",
+        "fp8_e5m2": "fp8",
+        "e4m3": "fp8",
+    }
 )
 
 

@@ -10,7 +10,6 @@ from attnsim.spec.base import FieldError, Spec
 from attnsim.spec.dtype import Dtype
 from attnsim.spec.quantity import Cycles, Factor, Seconds, Share, Size, Whole
 
-
 UnitName = Literal["tensor", "vector", "sfu"]
 LevelName = Literal["smem", "register", "tmem", "l1", "l2"]
 ResourceName = Literal["tensor", "vector", "sfu", "smem", "l2", "fill", "memory"]
@@ -25,7 +24,9 @@ class _Sourced(Spec):
     """A constant has a source; a fitted one says on which rows."""
 
     when: str | None = Field(default=None, description="condition over sizes, isa, dtype, mask ...; the first entry that holds is used")
-    source: str = Field(min_length=1, description="where the value comes from: paper and section, source file, 'derived: ...', 'fitted', or 'estimate: ...'")
+    source: str = Field(
+        min_length=1, description="where the value comes from: paper and section, source file, 'derived: ...', 'fitted', or 'estimate: ...'"
+    )
     rows: str = Field(default="", description="for a fitted value: the rows it was fitted on")
 
     @model_validator(mode="after")
@@ -91,7 +92,9 @@ class Loop(Spec):
     rank: str | None = Field(default=None, description="rank of a sequential loop")
     parallel: Literal["cta", "core"] | None = None
     sequential: Literal["first-to-last", "last-to-first"] | None = None
-    order: Literal["launch", "longest-first", "stream-k"] = Field(default="launch", description="in which order the CTAs of the grid are handed out")
+    order: Literal["launch", "longest-first", "stream-k"] = Field(
+        default="launch", description="in which order the CTAs of the grid are handed out"
+    )
     persistent: bool = Field(default=False, description="one CTA per slot fetches tiles until none is left")
 
     @model_validator(mode="after")
@@ -106,20 +109,26 @@ class Loop(Spec):
 
 
 class Tile(Spec):
-    """A row of the tile table: tile sizes by rank (``P: 128, M: 64``) and the warps that work on them; the first row whose `when` holds is used."""
+    """A row of the tile table: tile sizes by rank (``P: 128, M: 64``) and the warps that work on them; the first row whose `when`
+    holds is used.
+    """
 
     model_config = ConfigDict(extra="allow")
 
     when: str | None = None
     warps: Size | None = Field(default=None, description="warps that compute (producer warps are not counted)")
-    ctas: Size | None = Field(default=None, description="CTAs per processor, where the kernel fixes it (else from shared memory, registers and threads)")
+    ctas: Size | None = Field(
+        default=None, description="CTAs per processor, where the kernel fixes it (else from shared memory, registers and threads)"
+    )
     registers: Size | None = Field(default=None, description="registers per thread of the computing warps")
 
     @model_validator(mode="after")
     def _ranks_are_sizes(self) -> Tile:
         for name, value in (self.__pydantic_extra__ or {}).items():
             if not (name[:1].isupper() and name.isalnum()):
-                raise FieldError("unknown field; a tile row holds `when`, `warps`, `ctas`, `registers` and tile sizes by rank such as `P: 128`", name)
+                raise FieldError(
+                    "unknown field; a tile row holds `when`, `warps`, `ctas`, `registers` and tile sizes by rank such as `P: 128`", name
+                )
             try:
                 Whole(1).read(value)
             except ValueError as error:
@@ -136,20 +145,33 @@ class Overlap(Spec):
 
     exposed: dict[ResourceName, Shares] = Field(
         default_factory=dict,
-        description="by resource: tensor, sfu, vector, smem (within a tile); fill (first loads and last stores of a CTA); memory (HBM and L2 beside the compute of the whole kernel)",
+        description="by resource: tensor, sfu, vector, smem, l2 (within a tile); fill (first loads and last stores of a CTA); "
+        "memory (HBM and L2 beside the compute of the whole kernel)",
     )
 
 
 class Constants(Spec):
     """The few numbers of a kernel that its code does not show."""
 
-    tensor_efficiency: Shares = Field(default_factory=list, description="share of the tensor path's rate that back-to-back matrix instructions reach")
-    cta_overhead: CyclesList = Field(default_factory=list, description="cycles per CTA (or per tile fetched by a persistent CTA) in which nothing else runs")
-    masked_ops: OpsList = Field(default_factory=list, description="vector operations per element of a tile that needs the mask: index, compare, select")
+    tensor_efficiency: Shares = Field(
+        default_factory=list, description="share of the tensor path's rate that back-to-back matrix instructions reach"
+    )
+    cta_overhead: CyclesList = Field(
+        default_factory=list, description="cycles per CTA (or per tile fetched by a persistent CTA) in which nothing else runs"
+    )
+    masked_ops: OpsList = Field(
+        default_factory=list, description="vector operations per element of a tile that needs the mask: index, compare, select"
+    )
     exp_on_vector: Shares = Field(default_factory=list, description="share of the exponentials computed as polynomials on the vector unit")
-    executed: dict[str, Shares] = Field(default_factory=dict, description="share of the tiles in which an Einsum really runs (conditional rescaling)")
-    memory_efficiency: Shares = Field(default_factory=list, description="share of the machine's sustained memory bandwidth this kernel reaches")
-    kernel_overhead: SecondsList = Field(default_factory=list, description="fixed time of one kernel beside launch: ramp-up, tail, host-side checks")
+    executed: dict[str, Shares] = Field(
+        default_factory=dict, description="share of the tiles in which an Einsum really runs (conditional rescaling)"
+    )
+    memory_efficiency: Shares = Field(
+        default_factory=list, description="share of the machine's sustained memory bandwidth this kernel reaches"
+    )
+    kernel_overhead: SecondsList = Field(
+        default_factory=list, description="fixed time of one kernel beside launch: ramp-up, tail, host-side checks"
+    )
 
 
 class Split(Spec):
@@ -157,7 +179,7 @@ class Split(Spec):
 
     rank: str
     rule: Literal["wave-efficiency", "fill", "stream-k"] = Field(
-        description="wave-efficiency: FlashAttention's heuristic; fill: as many as fit in one wave; stream-k: every slot gets the same number of tiles"
+        description="wave-efficiency: FlashAttention's heuristic; fill: as many as fit in one wave; stream-k: each slot gets as many tiles"
     )
     when: str | None = Field(default=None, description="condition under which the kernel splits at all")
     slots_per_processor: Size = Field(default=1, description="CTAs per processor that the heuristic counts with")
@@ -165,7 +187,9 @@ class Split(Spec):
     keep: Share = Field(default=0.85, description="the smallest split count whose wave efficiency is at least this share of the best")
     maximum: Size = 128
     min_tiles: Size = Field(default=1, description="no split when the sequential loop has at most this many tiles")
-    combine: Literal["kernel", "in-kernel"] = Field(default="kernel", description="partial results merged by a second kernel, or inside through scratch memory")
+    combine: Literal["kernel", "in-kernel"] = Field(
+        default="kernel", description="partial results merged by a second kernel, or inside through scratch memory"
+    )
     source: str = ""
 
 
@@ -174,7 +198,9 @@ class HelperKernel(Spec):
 
     name: str
     einsums: list[str] = Field(default_factory=list, description="Einsums it computes")
-    reads: dict[str, Dtype | Literal["io"]] = Field(default_factory=dict, description="tensors it reads once, with their stored format (io: the workload's)")
+    reads: dict[str, Dtype | Literal["io"]] = Field(
+        default_factory=dict, description="tensors it reads once, with their stored format (io: the workload's)"
+    )
     writes: dict[str, Dtype | Literal["io"]] = Field(default_factory=dict)
 
 
@@ -189,22 +215,33 @@ class ScheduleSpec(Spec):
     source: str = ""
     cascade: str = Field(description="the cascade it was written for")
     backward: str | None = Field(default=None, description="schedule used when the workload's direction is backward")
-    requires: str | None = Field(default=None, description="condition on machine and workload, for example 'isa == sm_90 and dtype in [fp16, bf16, fp8]'")
+    requires: str | None = Field(
+        default=None, description="condition on machine and workload, for example 'isa == sm_90 and dtype in [fp16, bf16, fp8]'"
+    )
     fusion: Literal["all", "none"] | list[list[str]] = Field(
-        default="all", description="all: one kernel; none: each Einsum its own kernel; or lists of the Einsums fused into one streaming kernel"
+        default="all",
+        description="all: one kernel; none: each Einsum its own kernel; or lists of the Einsums fused into one streaming kernel",
     )
     loops: list[Loop] = Field(default_factory=list, description="outermost first")
     tiles: list[Tile] = Field(default_factory=list)
     pack_groups: str = Field(
-        default="never", description="query heads of a group as rows of one tile: never, always, efficient (when it fills tiles better), or a condition"
+        default="never",
+        description="query heads of a group as rows of one tile: never, always, efficient (when it fills tiles better), or a condition",
     )
-    pack_threshold: Share = Field(default=0.9, description="with `efficient`: pack when unpacked tiles are filled less than this share as well as packed ones")
-    resident: dict[str, LevelName] = Field(default_factory=dict, description="tensor -> memory level that holds its tile (smem, register, tmem, l2 on CPUs)")
+    pack_threshold: Share = Field(
+        default=0.9, description="with `efficient`: pack when unpacked tiles are filled less than this share as well as packed ones"
+    )
+    resident: dict[str, LevelName] = Field(
+        default_factory=dict, description="tensor -> memory level that holds its tile (smem, register, tmem, l2 on CPUs)"
+    )
     buffers: dict[str, Size] = Field(default_factory=dict, description="tensor -> pipeline stages of its tile (default 1)")
     accumulator_dtype: Dtype = "fp32"
-    bindings: dict[str, UnitName] = Field(default_factory=dict, description="operation kind or Einsum -> unit; default: mac on the tensor unit, the rest on vector")
+    bindings: dict[str, UnitName] = Field(
+        default_factory=dict, description="operation kind or Einsum -> unit; default: mac on the tensor unit, the rest on vector"
+    )
     tensor_path: Annotated[list[PathChoice], BeforeValidator(_paths)] = Field(
-        default_factory=list, description="instruction path of the tensor unit: mma_sync, wgmma, tcgen05, mfma ...; a name, or entries with `when`"
+        default_factory=list,
+        description="instruction path of the tensor unit: mma_sync, wgmma, tcgen05, mfma ...; a name, or entries with `when`",
     )
     overlap: Overlap = Field(default_factory=Overlap)
     constants: Constants = Field(default_factory=Constants)

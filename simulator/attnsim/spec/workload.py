@@ -15,10 +15,15 @@ from attnsim.spec.quantity import Hertz, Size
 class Conditions(Spec):
     """Under which the kernel runs; the defaults are those of a long-running production job."""
 
-    tensor_clock: Hertz | None = Field(default=None, description="lock the clock, for example '1830 MHz'; left out: boost, lowered by the power limit")
-    power_limit: bool = Field(default=True, description="lower the clock when the board's TDP would be exceeded; false: short or locked-clock runs")
+    tensor_clock: Hertz | None = Field(
+        default=None, description="lock the clock, for example '1830 MHz'; left out: boost, lowered by the power limit"
+    )
+    power_limit: bool = Field(
+        default=True, description="lower the clock when the board's TDP would be exceeded; false: short or locked-clock runs"
+    )
     launch: Literal["stream", "graph", "none"] = Field(
-        default="graph", description="how the kernel is started: stream launch, CUDA graph node, or none (launches hidden behind a queue of work)"
+        default="graph",
+        description="how the kernel is started: stream launch, CUDA graph node, or none (launches hidden behind a queue of work)",
     )
 
 
@@ -36,8 +41,12 @@ class KernelWorkload(Spec):
     dtype: Dtype
     direction: Literal["forward", "backward"] = "forward"
     mask: MaskSpec = Field(default_factory=lambda: DenseMask(kind="dense"))
-    schedule: str | dict[str, Any] | None = Field(default=None, description="library name, path, or inline; left out: the best known one for the machine")
-    baseline: str | dict[str, Any] | None = Field(default=None, description="schedule whose latency the speedup upper bound refers to; left out: the schedule itself")
+    schedule: str | dict[str, Any] | None = Field(
+        default=None, description="library name, path, or inline; left out: the best known one for the machine"
+    )
+    baseline: str | dict[str, Any] | None = Field(
+        default=None, description="schedule whose latency the speedup upper bound refers to; left out: the schedule itself"
+    )
     conditions: Conditions = Field(default_factory=Conditions)
 
 
