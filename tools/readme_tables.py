@@ -60,7 +60,25 @@ def schedules() -> str:
     return markdown(["Name", "Also called", "What it is", "Runs where"], map(row, library.entries("schedule")))
 
 
-BLOCKS: dict[str, Callable[[], str]] = {"answer": answer, "archs": archs, "schedules": schedules}
+def accuracy() -> str:
+    """One row a validation group: how far off, on the rows constants were fitted on and on all others."""
+    from attnsim.validate import run_cases
+    from attnsim.validate.render import percent, target_text
+
+    report = run_cases()
+    rows = []
+    for case in report.cases:
+        for score in case.groups:
+            every, held, fitted = score.stats(), score.stats(False), score.stats(True)
+            name = f"{case.name}: {score.group.name}" if score.group.name else case.name
+            rows.append(
+                [name, score.group.arch_name, str(every.n), percent(every.mape), percent(fitted.mape), percent(held.mape), percent(held.max),
+                 target_text(score.target)]
+            )  # fmt: skip
+    return markdown(["Case", "Machine", "Rows", "Mean error", "of fitted rows", "of held-out rows", "worst held out", "Target"], rows)
+
+
+BLOCKS: dict[str, Callable[[], str]] = {"answer": answer, "archs": archs, "schedules": schedules, "accuracy": accuracy}
 
 
 def pattern(name: str) -> re.Pattern[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from attnsim.cascade.functions import FUNCTIONS, REDUCTIONS
@@ -52,7 +52,8 @@ class TensorRef:
 class Einsum:
     """One equation of a cascade.
 
-    `ranks` is the iteration space, batch ranks first; `reductions` are (rank, operator) in the order they are applied.
+    `ranks` is the iteration space, batch ranks first; `reductions` are (rank, operator) in the order they are applied. `is_matmul` says
+    whether it is a contraction that a matrix unit runs.
     """
 
     label: str
@@ -62,17 +63,14 @@ class Einsum:
     reductions: tuple[tuple[str, str], ...]
     ranks: tuple[str, ...]
     terms: tuple[OpTerm, ...]
+    is_matmul: bool = field(init=False)
 
-    @property
-    def is_matmul(self) -> bool:
-        """Whether it is a contraction that a matrix unit runs.
-
-        Two operands must each have a rank of the output that the other lacks: Q[p,e] * K[m,e] is one, the dot product dO[p,f] * O[p,f]
-        is not.
-        """
+    def __post_init__(self) -> None:
+        """Two operands of a matrix product each have a rank of the output that the other lacks: Q[p,e] * K[m,e], but not dO[p,f] * O[p,f]."""
         kept = set(self.output.ranks)
         own = [kept & set(operand.ranks) for operand in self.operands]
-        return any(term.kind == "mac" for term in self.terms) and any(a - b and b - a for i, a in enumerate(own) for b in own[i + 1 :])
+        product = any(term.kind == "mac" for term in self.terms) and any(a - b and b - a for i, a in enumerate(own) for b in own[i + 1 :])
+        object.__setattr__(self, "is_matmul", bool(product))
 
     def __str__(self) -> str:
         return self.text

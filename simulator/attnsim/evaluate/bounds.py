@@ -21,6 +21,7 @@ from attnsim.evaluate.traffic import attended_share
 class Algorithm:
     """What the cascade itself asks for, tiling left out: exact operation counts of the attended pairs."""
 
+    counts: Mapping[str, Mapping[str, int]]
     ops_by_kind: Mapping[str, int]
     matmul_macs: int
     compulsory_read: Mapping[str, float]
@@ -28,22 +29,20 @@ class Algorithm:
 
 
 def algorithm(point: Point) -> Algorithm:
-    """Operation counts with the key rank in one chunk (the fewest corrections any tiling does), and compulsory bytes."""
+    """Operation counts by Einsum and kind with the key rank in one chunk (the fewest corrections any tiling does), and compulsory bytes."""
     p, m = point.sizes[point.query], point.sizes[point.key]
-    sizes = point.cascade.resolve_sizes(point.sizes, {})
-    pairs = int(point.mask.pairs(p, m))
-    rows = int(point.mask.queries(p, m))
+    sizes = point.cascade.resolve_sizes(point.sizes)
+    counts = point.cascade.counts(sizes, pairs=point.mask.pairs(p, m), row_blocks=point.mask.queries(p, m))
     totals: dict[str, int] = {}
     macs = 0
-    counts = point.cascade.counts(sizes, pairs=pairs, row_blocks=rows)
     for label, kinds in counts.items():
         for kind, count in kinds.items():
-            totals[kind] = totals.get(kind, 0) + int(count)
+            totals[kind] = totals.get(kind, 0) + count
             if kind == "mac" and point.cascade.by_label[label].is_matmul:
-                macs += int(count)
+                macs += count
     reads = {name: point.tensor_bytes(name) * attended_share(point, name) for name in point.cascade.inputs}
     writes = {name: point.tensor_bytes(name) for name in point.cascade.outputs}
-    return Algorithm(totals, macs, reads, writes)
+    return Algorithm(counts, totals, macs, reads, writes)
 
 
 def lower_bound(point: Point, work: Algorithm) -> dict[str, float]:

@@ -177,14 +177,11 @@ def _bound(times: Mapping[str, float], compute: float, kernel: Kernel, seconds: 
 
 def _flops_by_unit(point: Point, work: Algorithm) -> dict[str, float]:
     """Algorithmic work by the unit that does it; a mac is two."""
-    p, m = point.sizes[point.query], point.sizes[point.key]
-    sizes = point.cascade.resolve_sizes(point.sizes, {})
-    counts = point.cascade.counts(sizes, pairs=point.mask.pairs(p, m), row_blocks=point.mask.queries(p, m))
     out: dict[str, float] = {}
-    for label, kinds in counts.items():
+    for label, kinds in work.counts.items():
         for kind, count in kinds.items():
             unit = point.unit(point.cascade.by_label[label], kind)
-            out[unit] = out.get(unit, 0) + int(count) * FLOPS_PER_OP.get(kind, 1)
+            out[unit] = out.get(unit, 0) + count * FLOPS_PER_OP.get(kind, 1)
     return out
 
 

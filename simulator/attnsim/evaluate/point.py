@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from attnsim.cascade.cascade import Cascade
 from attnsim.cascade.einsum import Einsum
@@ -115,18 +116,21 @@ class Point:
         return product * self.stored(tensor)
 
     def unit(self, einsum: Einsum, kind: str) -> str:
-        """The unit that runs operation `kind` of `einsum`: what the schedule binds (the Einsum's matrix product, the kind, the
-        default), else the machine's.
-        """
-        bindings = self.schedule.spec.bindings
+        """The unit that runs operation `kind` of `einsum`."""
         # A dot product per row is no matrix product: the matrix unit cannot run it.
-        matrix = kind == "mac" and einsum.is_matmul
-        wanted = [bindings.get(einsum.label) if kind in ("mac", "add", "mul") else None, bindings.get(kind), bindings.get("default")]
-        priced = PRICED_AS.get(kind, kind)
-        for name in (*wanted, *(MATRIX_PREFERENCE if matrix else PREFERENCE)):
-            unit = self.machine.units.get(name or "")
-            if unit is None or (name == "tensor" and not matrix):
-                continue
-            if unit.rate(priced, self.dtype) is not None:
-                return unit.name
-        return "vector"
+        return _unit(self.schedule, self.machine, self.dtype, einsum.label, kind, kind == "mac" and einsum.is_matmul)
+
+
+@lru_cache(maxsize=8192)
+def _unit(schedule: Schedule, machine: Machine, dtype: str, label: str, kind: str, matrix: bool) -> str:
+    """What the schedule binds (the Einsum's matrix product, the kind, the default), else the machine's own preference."""
+    bindings = schedule.spec.bindings
+    wanted = [bindings.get(label) if kind in ("mac", "add", "mul") else None, bindings.get(kind), bindings.get("default")]
+    priced = PRICED_AS.get(kind, kind)
+    for name in (*wanted, *(MATRIX_PREFERENCE if matrix else PREFERENCE)):
+        unit = machine.units.get(name or "")
+        if unit is None or (name == "tensor" and not matrix):
+            continue
+        if unit.rate(priced, dtype) is not None:
+            return unit.name
+    return "vector"

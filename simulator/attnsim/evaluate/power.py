@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from attnsim.evaluate.kernel import Kernel
 from attnsim.evaluate.point import Point
 
-_HALVINGS = 40  # bisection steps: the clock is known to 1e-12 of itself, far below its own accuracy
+_HALVINGS = 24  # bisection steps: the clock is known to 1e-7 of itself, far below its own accuracy
 
 
 @dataclass(frozen=True, slots=True)

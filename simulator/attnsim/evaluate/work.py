@@ -91,23 +91,52 @@ def parts_of(point: Point, rank: str) -> frozenset[str]:
     return frozenset((rank, *point.cascade.partition.get(rank, ())))
 
 
-def cta_work(point: Point, einsums: Iterable[Einsum], tile: Mapping[str, int], walked: tuple[str, ...], warps: int) -> CtaWork:
-    """Work of one CTA of a fused kernel.
+_KNOWN: dict[tuple[object, ...], CtaWork] = {}
+_MOST_KNOWN = 4096  # a sweep over sequence lengths shares one entry; bounds the memory of a sweep over tiles
 
-    tile: tile size of every tiled rank; walked: ranks of the sequential loops. An operation whose iteration space holds all of
-    them runs per tile,
-    any other once per CTA. Padding is included: the kernel computes whole tiles.
+
+def cta_work(point: Point, einsums: tuple[Einsum, ...], tile: Mapping[str, int], walked: tuple[str, ...], warps: int) -> CtaWork:
+    """Work of one CTA of a fused kernel; kept for the next point with the same tile and inner sizes.
+
+    tile: tile size of every tiled rank; walked: ranks of the sequential loops. An operation whose iteration space holds all of them runs
+    per tile, any other once per CTA. Padding is included: the kernel computes whole tiles.
     """
-    einsums = tuple(einsums)
+    constants, settle = point.schedule.spec.constants, point.schedule.constant
+    polynomial = settle(constants.exp_on_vector, point.context, 0.0)
+    masked = settle(constants.masked_ops, point.context, 0.0)
+    executed = {label: settle(entries, point.context, 1.0) for label, entries in constants.executed.items()}
+    cascade = point.cascade
+    outside = {*cascade.batch, *cascade.groups, *(rank for rank in tile if rank not in walked or len(walked) == 1)}
+    key = (
+        cascade.content_key, tuple(einsum.label for einsum in einsums), point.machine.content_key, point.schedule, point.dtype, point.tensor_path,
+        tuple(tile.items()), walked, warps, polynomial, masked, tuple(executed.items()),
+        tuple((rank, size) for rank, size in point.sizes.items() if rank not in outside),
+    )  # fmt: skip
+    found = _KNOWN.get(key)
+    if found is None:
+        if len(_KNOWN) >= _MOST_KNOWN:
+            _KNOWN.clear()
+        found = _KNOWN[key] = _cta_work(point, einsums, tile, walked, warps, polynomial, masked, executed)
+    return found
+
+
+def _cta_work(
+    point: Point,
+    einsums: tuple[Einsum, ...],
+    tile: Mapping[str, int],
+    walked: tuple[str, ...],
+    warps: int,
+    polynomial: float,
+    masked_ops: float,
+    executed: Mapping[str, float],
+) -> CtaWork:
     inside = extents(point, tile)
     whole = extents(point, {rank: size for rank, size in tile.items() if rank not in walked})
     groups = [parts_of(point, rank) for rank in walked]
     per_tile, once = Work(), Work()
     free = accumulations(point, einsums)
-    constants = point.schedule.spec.constants
-    polynomial = point.schedule.constant(constants.exp_on_vector, point.context, 0.0)
     for einsum in einsums:
-        executed = point.schedule.constant(constants.executed.get(einsum.label, ()), point.context, 1.0)
+        share = executed.get(einsum.label, 1.0)
         for term in einsum.terms:
             if einsum.label in free and term.kind == "add":
                 continue
@@ -117,7 +146,7 @@ def cta_work(point: Point, einsums: Iterable[Einsum], tile: Mapping[str, int], w
             count = float(term.per_element)
             for rank in term.ranks:
                 count *= sizes[rank]
-            count *= executed
+            count *= share
             unit = point.unit(einsum, term.kind)
             if term.kind == "exp" and unit == "sfu" and polynomial > 0:
                 work.emulate(point, "vector", "exp", count * polynomial)
@@ -126,7 +155,7 @@ def cta_work(point: Point, einsums: Iterable[Einsum], tile: Mapping[str, int], w
     _conversions(point, einsums, inside, per_tile)
     _matrix_reads(point, einsums, inside, tile, warps, per_tile)
     elements = inside[point.query] * inside[point.key]
-    masked = point.schedule.constant(constants.masked_ops, point.context, 0.0) * elements
+    masked = masked_ops * elements
     rate = point.machine.rate("vector", "add", point.dtype) or point.machine.rate("vector", "mac", point.dtype) or 1.0
     return CtaWork(per_tile, once, masked / rate, masked)
 
