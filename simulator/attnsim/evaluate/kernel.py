@@ -226,14 +226,18 @@ def _costs(point: Point, work: CtaWork, rounds: Rounds, fill: float) -> list[tup
 
 
 def tile_cycles(point: Point, cycles: Mapping[str, float]) -> float:
-    """Longest resource plus the exposed share of the others. The tensor unit's cycles are stretched by the kernel's efficiency on it."""
-    if not cycles:
-        return 0.0
-    stretched = stretched_cycles(point, cycles)
-    longest = max(stretched, key=lambda name: stretched[name])
-    return stretched[longest] + sum(
-        point.schedule.exposed(name, point.context) * value for name, value in stretched.items() if name != longest
-    )
+    """Cycles of one tile from the busy cycles of each resource: exposed parts follow one another, hidden parts run beside one another.
+
+    sum(x_u * t_u) + max((1 - x_u) * t_u), with x_u the exposed share of resource u. With the longest resource on the matrix unit this is "the
+    longest plus the exposed share of the others"; it is continuous and monotone in every t_u. The matrix unit's cycles are stretched by the
+    kernel's efficiency on it.
+    """
+    serial = hidden = 0.0
+    for name, value in stretched_cycles(point, cycles).items():
+        share = point.schedule.exposed(name, point.context)
+        serial += share * value
+        hidden = max(hidden, (1.0 - share) * value)
+    return serial + hidden
 
 
 def stretched_cycles(point: Point, cycles: Mapping[str, float]) -> dict[str, float]:

@@ -141,7 +141,7 @@ class Tile(Spec):
 
 
 class Overlap(Spec):
-    """What of a resource's time stays visible beside the longest one: tile time = longest + sum(exposed x others)."""
+    """What of a resource's time nothing else hides: tile time = sum(exposed x time) + the longest hidden rest."""
 
     exposed: dict[ResourceName, Shares] = Field(
         default_factory=dict,
