@@ -72,8 +72,8 @@ def accuracy() -> str:
             every, held, fitted = score.stats(), score.stats(False), score.stats(True)
             name = f"{case.name}: {score.group.name}" if score.group.name else case.name
             rows.append(
-                [name, score.group.arch_name, str(every.n), percent(every.mape), percent(fitted.mape), percent(held.mape), percent(held.max),
-                 target_text(score.target)]
+                [name, score.group.arch_name, str(every.n), percent(every.mape), percent(fitted.mape),
+                 percent(held.mape), percent(held.max), target_text(score.target)]
             )  # fmt: skip
     return markdown(["Case", "Machine", "Rows", "Mean error", "of fitted rows", "of held-out rows", "worst held out", "Target"], rows)
 

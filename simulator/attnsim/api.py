@@ -27,7 +27,8 @@ def run(workload: Ref, arch: Ref, schedule: Ref | None = None, *, sets: Sequence
     """Evaluate one workload on one machine.
 
     workload, arch, schedule: a library name, a path, or the content as a dict each. overrides: workload fields; mappings merge
-    (``sizes={"M": 4096}``), anything else replaces. sets: the command line's ``a.b=c`` texts. A field under ``arch.`` changes the machine.
+    (``sizes={"M": 4096}``), anything else replaces. sets: the command line's ``a.b=c`` texts. A field under ``arch.`` changes the
+    machine.
 
     Returns:
         A Report: ``repr`` is the table, ``to_dict()`` the JSON of ``attnsim run``.

@@ -66,7 +66,7 @@ class Einsum:
     is_matmul: bool = field(init=False)
 
     def __post_init__(self) -> None:
-        """Two operands of a matrix product each have a rank of the output that the other lacks: Q[p,e] * K[m,e], but not dO[p,f] * O[p,f]."""
+        """Operands of a matrix product each have a rank of the output that the other lacks: Q[p,e] * K[m,e], not dO[p,f] * O[p,f]."""
         kept = set(self.output.ranks)
         own = [kept & set(operand.ranks) for operand in self.operands]
         product = any(term.kind == "mac" for term in self.terms) and any(a - b and b - a for i, a in enumerate(own) for b in own[i + 1 :])

@@ -1,11 +1,9 @@
 """The certified lower bound: no schedule of this cascade on this machine is faster.
 
 Counted: multiply-adds of the attended pairs at the fastest unit's peak rate, exponentials at the joint rate of every unit that can
-compute them, and
-compulsory bytes (each input read once, as far as the mask needs it; each output written once) at the nominal memory bandwidth, all
-at the boost
-clock and perfectly overlapped. Inputs are taken to be in memory, not in a cache. Left out, since kernels fuse or pack them: the
-other vector work.
+compute them, and compulsory bytes (each input read once, as far as the mask needs it; each output written once) at the nominal memory
+bandwidth, all at the boost clock and perfectly overlapped. Inputs are taken to be in memory, not in a cache. Left out, since kernels fuse
+or pack them: the other vector work.
 """
 
 from __future__ import annotations

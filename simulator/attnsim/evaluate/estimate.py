@@ -15,9 +15,8 @@ SCHEMA = 1
 class KernelEstimate:
     """One launched kernel.
 
-    latency_s includes its launch; compute_s is the makespan of its CTAs alone. tile: size by rank; ctas: CTAs of the grid; slots:
-    CTAs resident
-    on the whole machine; waves = ctas / slots; splits: CTAs that share one walk; limiter: what bounds the CTAs per processor.
+    latency_s includes its launch; compute_s is the makespan of its CTAs alone. tile: size by rank; ctas: CTAs of the grid; slots: CTAs
+    resident on the whole machine; waves = ctas / slots; splits: CTAs that share one walk; limiter: what bounds the CTAs per processor.
     """
 
     name: str
@@ -41,11 +40,10 @@ class KernelEstimate:
 class Estimate:
     """The answer for one workload.
 
-    flops: 2 x multiply-adds of the attended pairs, the field's matmul FLOPs. flops_by_unit: algorithmic work by unit (a mac counts
-    2, any other
-    operation 1). bytes: traffic by memory level; bytes_by_tensor: the same by tensor and direction. time_by_resource_s: busy time of each
-    resource, padding included. lower_bound_s: peak rates at the boost clock, compulsory traffic, perfect overlap. speedup_upper_bound:
-    latency of the baseline schedule / lower_bound_s.
+    flops: 2 x multiply-adds of the attended pairs, the field's matmul FLOPs. flops_by_unit: algorithmic work by unit (a mac counts 2, any
+    other operation 1). bytes: traffic by memory level; bytes_by_tensor: the same by tensor and direction. time_by_resource_s: busy time
+    of each resource, padding included. lower_bound_s: peak rates at the boost clock, compulsory traffic, perfect overlap.
+    speedup_upper_bound: latency of the baseline schedule / lower_bound_s.
     """
 
     name: str

@@ -1,8 +1,7 @@
 """Time of one kernel: tile time, CTA time, makespan, then memory and fixed overheads beside it.
 
-The form of reference: FlashAttention-class kernels take `longest unit + exposed share of the others` per tile; CTAs are
-list-scheduled in launch
-order; L2 and memory run beside the whole kernel.
+A tile takes the exposed parts of every unit in series beside the longest hidden part; CTAs are list-scheduled in launch order; L2 and
+memory run beside the whole kernel (form and constants of FlashAttention-class kernels: arXiv 2603.05451, section 3.1, and validation/).
 """
 
 from __future__ import annotations
@@ -27,10 +26,9 @@ from attnsim.schedule.split import split_count, stream_k
 class Kernel:
     """One kernel before the clock is known.
 
-    compute_cycles: makespan of its CTAs; busy_cycles: of each unit, averaged over the processors; level_s: time of each device
-    memory level at
-    its sustained bandwidth; exposed_memory: share of the shorter of compute and memory that stays visible; fixed_s: overhead beside launch;
-    filled: share of the tile rows that exist (padding rows are zeros, which cost time but next to no energy).
+    compute_cycles: makespan of its CTAs; busy_cycles: of each unit, averaged over the processors; level_s: time of each device memory
+    level at its sustained bandwidth; exposed_memory: share of the shorter of compute and memory that stays visible; fixed_s: overhead
+    beside launch; filled: share of the tile rows that exist (padding rows are zeros, which cost time but next to no energy).
     """
 
     name: str
@@ -228,9 +226,9 @@ def _costs(point: Point, work: CtaWork, rounds: Rounds, fill: float) -> list[tup
 def tile_cycles(point: Point, cycles: Mapping[str, float]) -> float:
     """Cycles of one tile from the busy cycles of each resource: exposed parts follow one another, hidden parts run beside one another.
 
-    sum(x_u * t_u) + max((1 - x_u) * t_u), with x_u the exposed share of resource u. With the longest resource on the matrix unit this is "the
-    longest plus the exposed share of the others"; it is continuous and monotone in every t_u. The matrix unit's cycles are stretched by the
-    kernel's efficiency on it.
+    sum(x_u * t_u) + max((1 - x_u) * t_u), with x_u the exposed share of resource u. With the longest resource on the matrix unit this is
+    "the longest plus the exposed share of the others"; it is continuous and monotone in every t_u. The matrix unit's cycles are stretched
+    by the kernel's efficiency on it.
     """
     serial = hidden = 0.0
     for name, value in stretched_cycles(point, cycles).items():
@@ -248,8 +246,8 @@ def stretched_cycles(point: Point, cycles: Mapping[str, float]) -> dict[str, flo
 
 
 def _busy(point: Point, work: CtaWork, visits: int, masked: int, ctas: int) -> dict[str, float]:
-    """Cycles each unit is busy, averaged over the processors, at the rate its instructions really reach (efficiency is waiting,
-    not work).
+    """Cycles each unit is busy, averaged over the processors, at the rate its instructions really reach (efficiency is waiting, not
+    work).
     """
     total: dict[str, float] = {}
     for share, cycles in ((visits, work.per_tile.cycles), (ctas, work.once.cycles), (masked, {"vector": work.masked_cycles})):
@@ -271,8 +269,8 @@ def _issued(work: CtaWork, visits: int, masked: int, ctas: int) -> Ops:
 
 
 def _level_times(point: Point, traffic: Traffic, grid: Grid) -> dict[str, float]:
-    """Seconds of each device level. Memory delivers no more than what the CTAs in flight ask for: bytes in flight / latency
-    (Little's law).
+    """Seconds of each device level. Memory delivers no more than what the CTAs in flight ask for: bytes in flight / latency (Little's
+    law).
     """
     machine, schedule = point.machine, point.schedule
     efficiency = schedule.constant(schedule.spec.constants.memory_efficiency, point.context, 1.0)

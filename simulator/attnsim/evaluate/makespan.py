@@ -1,10 +1,9 @@
 """When the last CTA ends: greedy list scheduling of CTAs on processors, as the hardware's block scheduler does it.
 
-CTAs are given in launch order, run-length encoded. A processor holds up to `resident` CTAs which share its rate equally, so a CTA of cost c
-(cycles of the whole processor) lasts resident x c while the machine is full. While CTAs wait, every slot is busy, and scheduling on
-processors x resident slots is exact; once none waits, the CTAs left on a processor drain at its full rate, so the processor ends
-at the mean of
-its slots' end times.
+CTAs are given in launch order, run-length encoded. A processor holds up to `resident` CTAs which share its rate equally, so a CTA of cost
+c (cycles of the whole processor) lasts resident x c while the machine is full. While CTAs wait, every slot is busy, and scheduling on
+processors x resident slots is exact; once none waits, the CTAs left on a processor drain at its full rate, so the processor ends at the
+mean of its slots' end times.
 """
 
 from __future__ import annotations
@@ -25,8 +24,8 @@ _RUN = 16  # equal CTAs in a row from which placing them in one sort beats one h
 def makespan(pattern: Sequence[tuple[int, float]], repeat: int, processors: int, resident: int) -> float:
     """Cycles from the first CTA's start to the last one's end.
 
-    pattern: (count, cost in processor cycles) of consecutive CTAs of one period, in launch order; repeat: periods.
-    Error: below one tick per CTA; with folding (more than FOLD_ABOVE CTAs) below 1 %, 0.1 % on average (tests/evaluate/test_makespan.py).
+    pattern: (count, cost in processor cycles) of consecutive CTAs of one period, in launch order; repeat: periods. Error: below one tick
+    per CTA; with folding (more than FOLD_ABOVE CTAs) below 1 %, 0.1 % on average (tests/evaluate/test_makespan.py).
     """
     pattern = [(count, cost) for count, cost in pattern if count and cost > 0]
     if not pattern:

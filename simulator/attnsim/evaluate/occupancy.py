@@ -37,7 +37,7 @@ def occupancy(point: Point, row: Tile, tile: Mapping[str, int]) -> Occupancy:
     scratch = 0.0
     inside = extents(point, tile)
     for tensor, held in spec.resident.items():
-        if held != level.name or tensor not in point.cascade.tensors:
+        if held != level.name or (tensor not in point.cascade.inputs and tensor not in point.cascade.by_label):
             continue
         size = point.element * spec.buffers.get(tensor, 1)
         for rank in point.cascade.tensor_ranks(tensor):

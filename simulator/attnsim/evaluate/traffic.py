@@ -39,10 +39,9 @@ class Traffic:
 class Grid:
     """What the traffic of a fused kernel depends on.
 
-    tile: by rank; tiled: ranks spread over CTAs; walked: sequential ranks; ctas: CTAs in all; visits: tiles visited in all; heads:
-    batch x heads of
-    the grid; pack: query heads in the rows of a tile; tiles: CTAs per head; slots: resident CTAs of the machine; splits: CTAs that
-    share a walk.
+    tile: by rank; tiled: ranks spread over CTAs; walked: sequential ranks; ctas: CTAs in all; visits: tiles visited in all; heads: batch
+    x heads of the grid; pack: query heads in the rows of a tile; tiles: CTAs per head; slots: resident CTAs of the machine; splits: CTAs
+    that share a walk.
     """
 
     tile: Mapping[str, int]
@@ -101,11 +100,9 @@ def fill_bytes(point: Point, einsums: tuple[Einsum, ...], grid: Grid) -> float:
 def fused_traffic(point: Point, einsums: tuple[Einsum, ...], grid: Grid) -> Traffic:
     """Traffic of one fused kernel.
 
-    Shared level (L2): stationary tiles once per CTA, walked tiles once per visit. Memory: every input once; walked inputs once
-    more per wave of CTAs
-    that sweeps them again when the heads in flight do not fit into the shared level (reference note: FlashAttention tiles of 128
-    rows need it
-    only for long sequences). Without a shared level every re-read goes to memory.
+    Shared level (L2): stationary tiles once per CTA, walked tiles once per visit. Memory: every input once; walked inputs once more per
+    wave of CTAs that sweeps them again when the heads in flight do not fit into the shared level (reference note: FlashAttention tiles of
+    128 rows need it only for long sequences). Without a shared level every re-read goes to memory.
     """
     machine, cascade, traffic = point.machine, point.cascade, Traffic()
     memory = machine.memory.name
@@ -127,8 +124,8 @@ def fused_traffic(point: Point, einsums: tuple[Einsum, ...], grid: Grid) -> Traf
 
 
 def _trips(point: Point, tensor: str, grid: Grid) -> int:
-    """How often a tile of an input is loaded: per visit when the innermost loop walks it, per outer step when only the outer one
-    does, else once a CTA.
+    """How often a tile of an input is loaded: per visit when the innermost loop walks it, per outer step when only the outer one does,
+    else once a CTA.
     """
     ranks = set(point.cascade.tensor_ranks(tensor))
     if not ranks & set(grid.walked):

@@ -108,8 +108,8 @@ def cta_work(point: Point, einsums: tuple[Einsum, ...], tile: Mapping[str, int],
     cascade = point.cascade
     outside = {*cascade.batch, *cascade.groups, *(rank for rank in tile if rank not in walked or len(walked) == 1)}
     key = (
-        cascade.content_key, tuple(einsum.label for einsum in einsums), point.machine.content_key, point.schedule, point.dtype, point.tensor_path,
-        tuple(tile.items()), walked, warps, polynomial, masked, tuple(executed.items()),
+        cascade.content_key, tuple(einsum.label for einsum in einsums), point.machine.content_key, point.schedule, point.dtype,
+        point.tensor_path, tuple(tile.items()), walked, warps, polynomial, masked, tuple(executed.items()),
         tuple((rank, size) for rank, size in point.sizes.items() if rank not in outside),
     )  # fmt: skip
     found = _KNOWN.get(key)

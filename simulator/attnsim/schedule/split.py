@@ -10,9 +10,9 @@ from attnsim.spec.schedule import Split
 def split_count(split: Split, rows: int, tiles: int, processors: int) -> int:
     """Splits of a sequential walk.
 
-    rows: CTAs of the unsplit grid (heads x query tiles); tiles: key tiles of the longest walk; processors: of the machine.
-    Rules: ``wave-efficiency`` is FlashAttention's ``num_splits_heuristic`` (flash_api.cpp; reference in each schedule file), ``fill`` takes
-    as many splits as fit beside each other in one wave. A ``stream-k`` grid is not split by row; its count is 1 here.
+    rows: CTAs of the unsplit grid (heads x query tiles); tiles: key tiles of the longest walk; processors: of the machine. Rules:
+    ``wave-efficiency`` is FlashAttention's ``num_splits_heuristic`` (flash_api.cpp; reference in each schedule file), ``fill`` takes as
+    many splits as fit beside each other in one wave. A ``stream-k`` grid is not split by row; its count is 1 here.
     """
     slots = processors * split.slots_per_processor
     if split.rule == "stream-k" or tiles <= split.min_tiles:

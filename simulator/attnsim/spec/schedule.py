@@ -109,8 +109,8 @@ class Loop(Spec):
 
 
 class Tile(Spec):
-    """A row of the tile table: tile sizes by rank (``P: 128, M: 64``) and the warps that work on them; the first row whose `when`
-    holds is used.
+    """A row of the tile table: tile sizes by rank (``P: 128, M: 64``) and the warps that work on them; the first row whose `when` holds
+    is used.
     """
 
     model_config = ConfigDict(extra="allow")
