@@ -97,7 +97,7 @@ class _Builder:
         self.issues.append(self.issue(place, message))
 
     def _wrong(self, line: _Line, error: ExpressionError) -> None:
-        self._fail(line.place, f"{error} (column {error.column} of '{line.text}')")
+        self._fail(line.place, error.within(line.text))
 
     def _stop(self) -> None:
         if self.issues:
@@ -152,7 +152,7 @@ class _Builder:
             try:
                 lines.append(_Line((field, i), text, parse_equation(text)))
             except ExpressionError as error:
-                self._fail((field, i), f"{error} (column {error.column} of '{text}')")
+                self._fail((field, i), error.within(text))
         return lines
 
     def _declare(self, lines: list[_Line]) -> dict[str, Declared]:

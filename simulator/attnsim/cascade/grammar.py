@@ -25,6 +25,8 @@ _TOKEN = re.compile(
 )
 _PRECEDENCE = {"+": 1, "-": 1, "*": 2, "/": 2}
 _MAX_DEPTH = 40  # parentheses deeper than this are a mistake, and would end in Python's recursion limit
+_MAX_TOKENS = 500  # so would a chain of this many operators, which is a tree as deep as it is long
+_EXCERPT = 60  # characters of a long equation that an error shows on either side of its column
 
 
 class ExpressionError(ValueError):
@@ -34,6 +36,12 @@ class ExpressionError(ValueError):
         """Keep the column apart from the message."""
         super().__init__(message)
         self.column = column
+
+    def within(self, text: str) -> str:
+        """The message with its column and what stands there in `text`; a long text is cut around the column."""
+        first, last = max(0, self.column - 1 - _EXCERPT), self.column - 1 + _EXCERPT
+        shown = f"{'...' if first else ''}{text[first:last]}{'...' if last < len(text) else ''}"
+        return f"{self} (column {self.column} of '{shown}')"
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +193,8 @@ class _Parser:
             raise ExpressionError(f"expected '{mark}' but found {self._next}", self._next.column)
 
     def end(self) -> None:
+        if self._at > _MAX_TOKENS:
+            raise ExpressionError("the equation is too long; split it into several", self._tokens[_MAX_TOKENS].column)
         if self._next.kind != "end":
             raise ExpressionError(f"expected an operator, '::' or the end but found {self._next}", self._next.column)
 

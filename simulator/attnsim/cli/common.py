@@ -100,14 +100,21 @@ def check_writable(output: str | None) -> None:
 
     path = Path(output)
     folder = path.parent
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except (OSError, ValueError) as error:  # a name too long, or with a NUL in it
+        raise UsageError(f"cannot write {output!r}: {getattr(error, 'strerror', None) or error}") from None
     if not folder.exists():
         raise UsageError(f"cannot write {output!r}: there is no folder {str(folder)!r}; make it first")
     if not folder.is_dir():
         raise UsageError(f"cannot write {output!r}: {str(folder)!r} is not a folder")
     if path.is_dir():
         raise UsageError(f"cannot write {output!r}: it is a folder; name a file")
-    if not os.access(folder, os.W_OK):
-        raise UsageError(f"cannot write {output!r}: no permission to write in {str(folder)!r}")
+    place = path if path.exists() and not path.is_file() else folder  # a device or a pipe is written to where it is
+    if not os.access(place, os.W_OK):
+        raise UsageError(f"cannot write {output!r}: no permission to write in {str(place)!r}")
 
 
 def deliver(text: str, output: str | None) -> None:

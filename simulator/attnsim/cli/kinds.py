@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from attnsim.errors import Issue, SpecError, UsageError, suggest
 
@@ -83,7 +83,7 @@ def named(name: str, kind: Kind | None = None) -> list[tuple[Kind, Path]]:
     found: list[tuple[Kind, Path]] = []
     for wanted in KINDS if kind is None else (kind,):
         try:
-            found.append((cast("Kind", wanted), find(cast("Kind", wanted), name).path))
+            found.append((wanted, find(wanted, name).path))
         except SpecError:
             continue
     return found
@@ -93,7 +93,7 @@ def known_names(*kinds: Kind | None) -> list[str]:
     """Names and aliases of the library, for suggestions; of all kinds when none is given."""
     from attnsim.spec.library import KINDS, entries
 
-    wanted = [kind for kind in kinds if kind] or [cast("Kind", kind) for kind in KINDS]
+    wanted = [kind for kind in kinds if kind] or list(KINDS)
     return [word for kind in wanted for entry in entries(kind) for word in (entry.name, *entry.aliases)]
 
 

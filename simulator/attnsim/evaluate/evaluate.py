@@ -118,7 +118,7 @@ def evaluate(point: Point, name: str, baseline: tuple[str, float] | None = None,
         flops=2 * work.matmul_macs,
         flops_by_unit=_flops_by_unit(point, work),
         ops_by_kind=dict(work.ops_by_kind),
-        bytes={level.name: traffic.total(level.name) for level in machine.levels if level.per == "device"},
+        bytes=_bytes(point, kernels, traffic),
         bytes_by_tensor=traffic.moved,
         passes=dict(_passes(point.cascade)),
         footprint_bytes=_footprint(point, kernels),
@@ -162,6 +162,15 @@ def _kernel_estimate(point: Point, kernel: Kernel, clock: float, launch: float) 
         bytes={level: kernel.traffic.total(level) for level in kernel.traffic.moved},
         smem_per_cta_bytes=kernel.occupancy.scratch_bytes,
     )
+
+
+def _bytes(point: Point, kernels: tuple[Kernel, ...], traffic: Traffic) -> dict[str, float]:
+    """Bytes by level: device levels by tensor, and what matrix instructions read from the processors' own memory."""
+    out = {level.name: traffic.total(level.name) for level in point.machine.levels if level.per == "device"}
+    near = sum(kernel.smem_bytes for kernel in kernels)
+    if point.local is not None and near:
+        out[point.machine.levels[point.local].name] = near
+    return out
 
 
 def _bound(times: Mapping[str, float], compute: float, kernel: Kernel, seconds: float) -> str:

@@ -6,7 +6,7 @@ memory run beside the whole kernel (form and constants of FlashAttention-class k
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 
@@ -73,9 +73,7 @@ def fused_kernel(point: Point, einsums: tuple[Einsum, ...], name: str) -> Kernel
     tiled = tuple(rank for rank in loop.ranks if rank in tile)
     walked = schedule.sequential
     _check_passes(point, walked)
-    for rank in walked:
-        if rank not in tile:
-            raise InfeasibleError(f"schedule {spec.name} walks {rank}, but its tile row gives no size for it")
+    _check_loops(point, tile, loop.ranks, walked)
     pack = _pack(point, tile)
     heads = point.heads // pack
     held = occupancy(point, row, tile)
@@ -119,6 +117,19 @@ def fused_kernel(point: Point, einsums: tuple[Einsum, ...], name: str) -> Kernel
         slots=slots,
         filled=_filled(point, tile, pack),
     )
+
+
+def _check_loops(point: Point, tile: Mapping[str, int], spread: Sequence[str], walked: tuple[str, ...]) -> None:
+    """Queries and keys each need a tile and a loop, and a CTA walks at least one of them: nothing else covers every pair."""
+    name, positions = point.schedule.name, (point.query, point.key)
+    for rank in dict.fromkeys((*walked, *positions)):
+        if rank not in tile:
+            raise InfeasibleError(f"schedule {name} walks or spreads {rank}, but its tile row gives no size for it")
+    for rank in positions:
+        if rank not in walked and rank not in spread:
+            raise InfeasibleError(f"schedule {name} tiles {rank}, but none of its loops runs over it")
+    if not set(positions) & set(walked):
+        raise InfeasibleError(f"schedule {name} spreads both {' and '.join(positions)} over CTAs; one must be a sequential loop")
 
 
 def _check_passes(point: Point, walked: tuple[str, ...]) -> None:
@@ -185,14 +196,23 @@ def _split(point: Point, rounds: Rounds, heads: int, slots: int) -> tuple[int, R
         return 1, rounds, heads, tiles * heads
     pieces: list[tuple[int, int, int]] = []
     for tiles_alike, visited, partial in rounds:
-        each = ceil(visited / count)
-        for _ in range(tiles_alike):
-            full, rest = divmod(visited, each) if each else (0, 0)
-            # masked tiles lie at the end of the walk, hence in the last pieces
-            pieces += [(1, each, max(0, min(each, partial - i * each))) for i in range(full)]
-            if rest:
-                pieces.append((1, rest, min(rest, partial)))
+        pieces += _shares(visited, partial, count, split.rank == point.key) * tiles_alike
     return count, _merged(pieces), heads, len(pieces) * heads
+
+
+def _shares(visited: int, partial: int, count: int, at_end: bool) -> list[tuple[int, int, int]]:
+    """One walk cut into at most `count` pieces of (1, visited, partial). Masked tiles lie at the end of a walk over the keys, hence in its
+    last pieces; a walk that is cut along the queries has its share of them in every piece.
+    """
+    each = ceil(visited / count)
+    sizes = [min(each, visited - first) for first in range(0, visited, each or 1)]
+    pieces: list[tuple[int, int, int]] = []
+    for left in range(len(sizes), 0, -1):
+        size = sizes[left - 1]
+        masked = min(size, partial if at_end else ceil(partial / left))
+        pieces.append((1, size, masked))
+        partial -= masked
+    return pieces[::-1]
 
 
 def _merged(pieces: list[tuple[int, int, int]]) -> Rounds:

@@ -8,17 +8,18 @@ mean of its slots' end times.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from heapq import heapreplace
 from math import ceil, lcm
 
 #: Above this many CTAs the middle of a periodic launch order is folded out (its slots stay busy, so it only adds work / rate).
-FOLD_ABOVE = 20000
+FOLD_ABOVE = 8000
 # Times are kept as integers in 1/256 cycle, with the slot number in the low bits: heap operations on ints are several times faster
 # than on tuples.
 _TICKS = 256
 _SLOT_BITS = 13
-_RUN = 16  # equal CTAs in a row from which placing them in one sort beats one heap operation each
+_RUN = 10  # equal CTAs in a row from which placing them in one sort beats one heap operation each
 
 
 def makespan(pattern: Sequence[tuple[int, float]], repeat: int, processors: int, resident: int) -> float:
@@ -57,26 +58,44 @@ def _gcd(a: int, b: int) -> int:
 
 def _schedule(pattern: Sequence[tuple[int, float]], repeat: int, processors: int, resident: int) -> float:
     slots = processors * resident
-    runs = [(count, round(cost * resident * _TICKS) << _SLOT_BITS) for count, cost in pattern] * repeat
+    runs = [(count, round(cost * resident * _TICKS) << _SLOT_BITS) for count, cost in pattern]
     # End times with the slot number in the low bits: slot i sits on processor i mod processors, so the first CTAs go round robin.
-    ends, ordered = list(range(slots)), True
-    for count, cost in runs:
-        if count >= _RUN:
-            if not ordered:
-                ends.sort()
-                ordered = True
-            # Equal CTAs go to the slots in order of their end times, as long as no slot comes round again before its turn.
-            turns, rest = divmod(count, slots)
-            if ends[-1 if turns else count - 1] - ends[0] <= cost:
-                later = [end + turns * cost for end in ends[rest:]] if turns else ends[rest:]
-                ends = later + [end + (turns + 1) * cost for end in ends[:rest]]
-                ends.sort()
-                continue
-        ordered = False
-        for _ in range(count):
+    ends = list(range(slots))
+    if max(count for count, _ in runs) >= _RUN:
+        _place_runs(ends, runs * repeat, slots)
+    else:
+        for cost in [cost for count, cost in runs for _ in range(count)] * repeat:
             heapreplace(ends, ends[0] + cost)
     totals = [0] * processors
     mask = (1 << _SLOT_BITS) - 1
     for end in ends:
         totals[(end & mask) % processors] += end >> _SLOT_BITS
     return max(totals) / (resident * _TICKS)
+
+
+def _place_runs(ends: list[int], runs: Sequence[tuple[int, int]], slots: int) -> None:
+    """Greedy placement of runs of equal CTAs; `ends` (sorted, or a heap) is changed in place."""
+    ordered = True
+    for run, cost in runs:
+        count = run
+        while count >= _RUN:
+            if not ordered:
+                ends.sort()
+                ordered = True
+            if ends[-1] - ends[0] <= cost:
+                # No slot comes round again before every other had its turn: whole turns at once, and the result is sorted already.
+                turns, rest = divmod(count, slots)
+                later = [end + turns * cost for end in ends[rest:]] if turns else ends[rest:]
+                ends[:] = later + [end + (turns + 1) * cost for end in ends[:rest]]
+                count = 0
+                break
+            placed = min(count, bisect_right(ends, ends[0] + cost))  # the slots that take one CTA before the first takes a second
+            if placed < _RUN:
+                break
+            ends[:] = ends[placed:] + [end + cost for end in ends[:placed]]
+            ends.sort()
+            count -= placed
+        if count:
+            ordered = False
+            for _ in range(count):
+                heapreplace(ends, ends[0] + cost)

@@ -28,7 +28,7 @@ def occupancy(point: Point, row: Tile, tile: Mapping[str, int]) -> Occupancy:
     """CTAs per processor of a fused kernel.
 
     Raises:
-        InfeasibleError: the tile does not fit into the processor's local memory.
+        InfeasibleError: the tile does not fit into the shared memory of a GPU's processor.
     """
     machine, spec = point.machine, point.schedule.spec
     if point.local is None:
@@ -43,16 +43,15 @@ def occupancy(point: Point, row: Tile, tile: Mapping[str, int]) -> Occupancy:
         for rank in point.cascade.tensor_ranks(tensor):
             size *= inside[rank]
         scratch += size
+    if machine.kind != "gpu":  # a cache: what does not fit is fetched again from the next level
+        return Occupancy(1, "processors", scratch)
     limits = machine.limits
-    per_cta = limits.smem_per_cta_bytes if machine.kind == "gpu" else level.capacity_bytes
-    if scratch > per_cta:
+    if scratch > limits.smem_per_cta_bytes:
         shown = " x ".join(f"{rank} {size}" for rank, size in tile.items())
         raise InfeasibleError(
             f"tile {shown} of schedule {spec.name} needs {format_quantity(scratch, 'B')} of {level.name} per CTA; "
-            f"{machine.name} has {format_quantity(per_cta, 'B')}"
+            f"{machine.name} has {format_quantity(limits.smem_per_cta_bytes, 'B')}"
         )
-    if machine.kind != "gpu":
-        return Occupancy(1, "processors", scratch)
     bounds = {"CTA limit": limits.ctas}
     if scratch:
         bounds[level.name] = int(level.capacity_bytes // (scratch + limits.smem_reserved_per_cta_bytes))

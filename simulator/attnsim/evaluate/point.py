@@ -95,7 +95,7 @@ class Point:
 
     @property
     def shared(self) -> int | None:
-        """Index of the last level (beyond memory) that all processors share, the L2 of a GPU."""
+        """Index of the first level beyond memory that all processors share: the L2 of a GPU, the L3 of a CPU."""
         found = [i for i, level in enumerate(self.machine.levels) if level.per == "device" and i > 0]
         return found[0] if found else None
 
@@ -131,6 +131,7 @@ def _unit(schedule: Schedule, machine: Machine, dtype: str, label: str, kind: st
         unit = machine.units.get(name or "")
         if unit is None or (name == "tensor" and not matrix):
             continue
-        if unit.rate(priced, dtype) is not None:
+        # A kind may also be bound to a unit that only emulates it: exponentials as polynomials on the vector unit.
+        if unit.rate(priced, dtype) is not None or (name == bindings.get(kind) and priced in machine.expand):
             return unit.name
     return "vector"

@@ -116,8 +116,10 @@ def fused_traffic(point: Point, einsums: tuple[Einsum, ...], grid: Grid) -> Traf
         once = point.tensor_bytes(name) * attended_share(point, name)
         trips = _trips(point, name, grid)
         near = max(once, trips * tile_bytes(point, name, inside, grid.pack))
-        if shared is not None:
-            traffic.add(shared.name, name, "read", near)
+        if shared is None:
+            traffic.add(memory, name, "read", near)
+            continue
+        traffic.add(shared.name, name, "read", near)
         traffic.add(memory, name, "read", min(near, once * again) if name in walking else once)
     _results(point, einsums, grid, traffic, memory, None if shared is None else shared.name)
     return traffic
@@ -177,9 +179,12 @@ def _results(point: Point, einsums: tuple[Einsum, ...], grid: Grid, traffic: Tra
         elif grid.splits > 1:
             rows = size / point.stored(name) / point.sizes[cascade.tensor_ranks(name)[-1]]
             partial = grid.splits * (wide + rows * STATE_BYTES)
-            traffic.add(memory, name, "write", partial)
-            if shared is not None:
-                traffic.add(shared, name, "write", partial)
+            split = point.schedule.spec.split
+            inside_kernel = split is not None and split.combine == "in-kernel"  # then the same kernel reads them back and writes the result
+            for level in (memory, *(() if shared is None else (shared,))):
+                traffic.add(level, name, "write", partial + (size if inside_kernel else 0.0))
+                if inside_kernel:
+                    traffic.add(level, name, "read", partial)
         else:
             traffic.add(memory, name, "write", size)
             if shared is not None:

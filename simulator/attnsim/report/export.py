@@ -78,12 +78,18 @@ def write_files(contents: Mapping[Path, bytes]) -> None:
     """Write several files; none appears before all of them are on the disk.
 
     Each goes to a temporary file in its own folder, then takes its name in one step (`os.replace`), so that a reader or a crash never
-    sees half a file. Raises: UsageError naming the file when a folder is missing or may not be written.
+    sees half a file. A link stays a link: the file it points to is replaced. A device or a pipe is written to, never replaced.
+    Raises: UsageError naming the file when a folder is missing or may not be written.
     """
     ready: list[tuple[str, Path]] = []
+    streams: list[tuple[Path, bytes]] = []
     try:
         for path, content in contents.items():
             try:
+                if _is_stream(path):
+                    streams.append((path, content))
+                    continue
+                path = path.resolve() if path.is_symlink() else path
                 handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
                 ready.append((name, path))
                 with os.fdopen(handle, "wb") as file:
@@ -98,10 +104,20 @@ def write_files(contents: Mapping[Path, bytes]) -> None:
             except OSError as error:
                 raise UsageError(f"cannot write {str(path)!r}: {error.strerror or error}") from error
             ready.pop(0)
+        for path, content in streams:
+            try:
+                path.write_bytes(content)
+            except OSError as error:
+                raise UsageError(f"cannot write {str(path)!r}: {error.strerror or error}") from error
     finally:
         for name, _ in ready:
             with suppress(OSError):
                 os.unlink(name)
+
+
+def _is_stream(path: Path) -> bool:
+    """Whether a path names something that is neither a file nor free to become one: /dev/null, /dev/stdout, a named pipe."""
+    return path.exists() and not path.is_file() and not path.is_dir()
 
 
 def _umask() -> int:

@@ -49,7 +49,8 @@ class _Parser:
         while position < len(stripped):
             match = _TOKEN.match(stripped, position)
             if match is None:
-                raise ConditionError(f"cannot read {text!r} at column {position + 1}; write for example 'E <= 64 and isa == sm_90'")
+                column = len(stripped) - len(stripped[position:].lstrip()) + 1
+                raise ConditionError(f"cannot read {text!r} at column {column}; write for example 'E <= 64 and isa == sm_90'")
             kind = str(match.lastgroup)
             self.tokens.append((kind, match.group(kind), match.start(kind) + 1))
             position = match.end()
@@ -103,17 +104,17 @@ class _Parser:
                 self.take()
                 options.append(self.value())
             self.take("]")
-            return lambda c: left(c) in [o(c) for o in options]
+            return lambda c: (value := left(c)) is not None and value in [o(c) for o in options]
         if kind != "op" or word not in _COMPARE:
             raise ConditionError(f"expected a comparison at column {column} of {self.text!r}, found '{word}'")
         right, compare = self.value(), _COMPARE[word]
 
         def holds(context: Context) -> bool:
             a, b = left(context), right(context)
-            if word in ("==", "!="):
+            if isinstance(a, int | float) and isinstance(b, int | float):
                 return compare(a, b)
-            # an order over a rank that this workload lacks (it reads as its own name) never holds
-            return isinstance(a, int | float) and isinstance(b, int | float) and compare(a, b)
+            # a rank that this workload lacks reads as its own name: against a number nothing holds, and names have no order
+            return isinstance(a, str) and isinstance(b, str) and word in ("==", "!=") and compare(a, b)
 
         return holds
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from attnsim.errors import InfeasibleError
-from attnsim.schedule.condition import Value, compile_condition
+from attnsim.errors import InfeasibleError, Issue, SpecError
+from attnsim.schedule.condition import ConditionError, Value, compile_condition
 from attnsim.schedule.schedule import Schedule, load_schedule
 from attnsim.spec import library
 from attnsim.spec.base import Spec
@@ -33,11 +33,25 @@ _rules: dict[str, DefaultRules] = {}
 
 
 def default_rules() -> DefaultRules:
-    """The shipped rules, read once a process."""
+    """The shipped rules, read once a process.
+
+    Raises:
+        SpecError: with file, line and column of every mistake.
+    """
     path = library.data_file("workloads/default_schedules.yaml")
     key = str(path)
     if key not in _rules:
-        _rules[key] = validate(DefaultRules, load_yaml(path))
+        document = load_yaml(path)
+        rules = validate(DefaultRules, document)
+        issues: list[Issue] = []
+        for index, rule in enumerate(rules.rules):
+            try:
+                compile_condition(rule.when)
+            except ConditionError as error:
+                issues.append(document.issue(("rules", index, "when"), str(error)))
+        if issues:
+            raise SpecError(issues)
+        _rules[key] = rules
     return _rules[key]
 
 

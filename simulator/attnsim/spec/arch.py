@@ -34,6 +34,7 @@ from attnsim.spec.sourced import (
     SourcedWatts,
 )
 from attnsim.spec.yaml import Document
+from attnsim.units import format_quantity
 
 NonNegative = Annotated[float, Between(0.0)]
 
@@ -217,6 +218,7 @@ def check(spec: ArchSpec, doc: Document, peaks: bool = True) -> tuple[Issue, ...
     may change the machine and need not repeat the claim, so peaks from a base are left alone.
     """
     issues = [doc.issue(loc, text) for loc, text in _reference_faults(spec)]
+    issues += [doc.issue(loc, text) for loc, text in _order_faults(spec)]
     issues += [doc.issue(loc, text) for loc, text in _source_faults(spec)]
     if peaks:
         issues += [doc.issue(loc, text) for loc, text in _peak_faults(spec) if doc.locate(loc)[0] == doc.file]
@@ -249,6 +251,13 @@ def _reference_faults(spec: ArchSpec) -> Iterator[Fault]:
     for field in ("units", "levels", "clocks"):
         if not getattr(spec, field):
             yield (field,), "at least one is needed"
+
+
+def _order_faults(spec: ArchSpec) -> Iterator[Fault]:
+    """Numbers that contradict each other: a board limit that the idle power alone uses up."""
+    tdp, idle = spec.power.tdp.value, spec.power.idle.value
+    if tdp <= idle:
+        yield ("power", "tdp"), f"{format_quantity(tdp, 'W')} leaves nothing above the idle power of {format_quantity(idle, 'W')}"
 
 
 def _source_faults(spec: ArchSpec) -> Iterator[Fault]:

@@ -16,6 +16,7 @@ from attnsim.spec.quantity import show
 from attnsim.spec.scan import Loc
 from attnsim.spec.yaml import Document, is_step
 
+_BAD_KEY: Final = "bad_key"
 _MANY: Final = 16  # a list of known fields longer than this is no help on one line
 # pydantic's error type -> what the value must be
 _SHAPES: Final = {
@@ -107,7 +108,17 @@ def _finding(top: _Place, data: Any, item: Any) -> _Finding:
         message = re.sub(r"^(Input|String|List|Tuple|Set|Dictionary) should", "must", item["msg"]).replace(" after validation", "")
         if not isinstance(item["input"], dict | list) and ", not " not in message:
             message += f", not {show(item['input'])}"
-    return _Finding(path, kind, f"key {show(loc[-1])} {message}" if is_key else message, union, branch)
+    if is_key:
+        return _Finding(path, _BAD_KEY, f"key {show(loc[-1])} {message}", union, branch)
+    if kind in _SHAPES and isinstance(item["input"], str) and item["input"] in place.tags:
+        message += f"; write {{{_tag_field(place)}: {item['input']}}}"
+    return _Finding(path, kind, message, union, branch)
+
+
+def _tag_field(place: _Place) -> str:
+    """The field whose value chooses between the models of a discriminated union."""
+    fields = (item for option in place.options if _is_model(option) for item in option.model_fields.items())
+    return next((str(name) for name, field in fields if get_origin(field.annotation) is Literal), "kind")
 
 
 def _choice(value: Any, choices: Sequence[str]) -> str:
@@ -145,13 +156,19 @@ def _meant(union: Loc, branches: list[list[_Finding]]) -> list[_Finding]:
 
 
 def _without_echoes(findings: list[_Finding]) -> list[_Finding]:
-    """A misspelt required field is one mistake: drop "missing" where an unknown field beside it was taken for it."""
+    """One mistake, one line: drop "missing" where an unknown field beside it was taken for it, and all below a key that is wrong."""
+    wrong = {finding.path for finding in findings if finding.kind == _BAD_KEY}
+    findings = [f for f in findings if f.kind == _BAD_KEY or not any(f.path[:end] in wrong for end in range(1, len(f.path) + 1))]
     meant = {
         (*finding.path[:-1], match[1])
         for finding in findings
         if finding.kind == "extra_forbidden" and (match := re.search(r"did you mean '(.*)'", finding.message))
     }
     return [finding for finding in findings if finding.kind != "missing" or finding.path not in meant]
+
+
+class _Unwritten:
+    """Stands for data that a validator added: a list around one entry, a default."""
 
 
 def _walk(place: _Place, data: Any, loc: Iterable[str | int]) -> tuple[Loc, _Place, Loc | None, str]:
@@ -169,13 +186,13 @@ def _walk(place: _Place, data: Any, loc: Iterable[str | int]) -> tuple[Loc, _Pla
             continue
         inner = _below(place, step)
         written = is_step(data, step)
-        if inner is None and not written:
+        if not written and (inner is None or not isinstance(data, dict | list | _Unwritten)):  # below a scalar lies nothing: a branch label
             union, branch = tuple(path), str(step)
             named = tuple(option for option in place.options if getattr(option, "__name__", "") == step)
             place = _Place(named or place.options, {})
             continue
         path.append(step)
-        data = data[step] if written else None
+        data = data[step] if written else _Unwritten()
         place = inner or _Place((), {})
     return tuple(path), place, union, branch
 

@@ -30,7 +30,7 @@ _FOLDERS: Final[Mapping[str, str]] = {
     "schedule": "workloads/schedules",
     "model": "workloads/models",
 }
-KINDS: Final = tuple(_FOLDERS)
+KINDS: Final[tuple[Kind, ...]] = ("arch", "workload", "cascade", "schedule", "model")
 _SUFFIXES: Final = (".yaml", ".yml", ".json")
 _PACKAGE: Final = Path(__file__).resolve().parents[1]
 # what the `kind:` line of a file says -> what the library calls it; used for files that lie loose in a folder of ATTNSIM_PATH, and to leave
@@ -85,7 +85,9 @@ def load(kind: Kind, ref: str | Path | Mapping[str, Any], *, doc: Document | Non
     validation finds).
     """
     if isinstance(ref, Mapping):
-        return _extended(kind, _inline(ref, doc, loc), ())[0]
+        inline = _inline(ref, doc, loc)
+        _check_kind(kind, inline)
+        return _extended(kind, inline, ())[0]
     if not isinstance(ref, str | Path):
         raise SpecError(_issue(doc, loc, f"must be the name of a library {kind}, a path or a mapping, not {show(ref)}"))
     path = _resolve(kind, ref, doc, loc)
@@ -138,11 +140,27 @@ def _load_file(kind: Kind, path: Path, chain: tuple[Path, ...]) -> tuple[Documen
         return cached
     state = _stat(path)
     raw, issues = scan_yaml(path)
+    _check_kind(kind, raw)
     extended, bases = _extended(kind, raw, (*chain, path))
     if issues:
         raise SpecError(_everything(kind, extended, issues))
     _documents[key] = result = (extended, ((path, state), *bases))
     return result
+
+
+def _check_kind(kind: Kind, doc: Document) -> None:
+    """Refuse a file of another kind at its `kind:` line; every field of it would be unknown here."""
+    written = doc.data.get("kind") if isinstance(doc.data, dict) else None
+    other = _WRITTEN_KINDS.get(written, written if written in KINDS else None) if isinstance(written, str) else None
+    if other is not None and other != kind:
+        wanted = " or ".join(f"'{word}'" for word, meant in _WRITTEN_KINDS.items() if meant == kind) or f"'{kind}'"
+        raise SpecError(
+            doc.issue(("kind",), f"this is {_article(other)}, but {_article(kind)} is needed here: kind {wanted}, not '{written}'")
+        )
+
+
+def _article(kind: str) -> str:
+    return f"an {kind}" if kind[0] in "aeiou" else f"a {kind}"
 
 
 def _everything(kind: Kind, doc: Document, issues: tuple[Any, ...]) -> list[Any]:
@@ -259,6 +277,9 @@ def _search(kind: Kind, name: str) -> Entry:
     if not known:
         raise SpecError(f"unknown {kind} '{name}'; there is no {kind} library here, so give a path to a YAML file")
     hint = suggest(name, [word for entry in known for word in (entry.name, *entry.aliases)])
+    for other in KINDS:  # arguments in the wrong order, or a name in the wrong field
+        if any(wanted in map(_fold, (entry.name, *entry.aliases)) for entry in entries(other)):
+            hint = f"; that is the name of {_article(other)}"
     raise SpecError(f"unknown {kind} '{name}'{hint or f'; attnsim list {kind} shows the names'}")
 
 

@@ -126,6 +126,7 @@ SquareMetres = Annotated[float, Quantity("m^2")]
 Size = Annotated[int, Whole(1)]
 Count = Annotated[int, Whole(0)]
 Share = Annotated[float, Between(0.0, 1.0)]
+PositiveShare = Annotated[float, Between(0.0, 1.0, open_low=True)]
 Factor = Annotated[float, Between(0.0, open_low=True)]
 
 

@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from attnsim.spec.base import FieldError, Spec
 from attnsim.spec.dtype import Dtype
-from attnsim.spec.quantity import Cycles, Factor, Seconds, Share, Size, Whole
+from attnsim.spec.quantity import Cycles, Factor, PositiveShare, Seconds, Share, Size, Whole
 
 UnitName = Literal["tensor", "vector", "sfu"]
 LevelName = Literal["smem", "register", "tmem", "l1", "l2"]
@@ -40,6 +40,12 @@ class ShareConstant(_Sourced):
     """A share between 0 and 1."""
 
     value: Share
+
+
+class EfficiencyConstant(_Sourced):
+    """A share of a rate that is reached: above 0, at most 1."""
+
+    value: PositiveShare
 
 
 class FactorConstant(_Sourced):
@@ -79,6 +85,7 @@ class OpsConstant(_Sourced):
 
 
 Shares = Annotated[list[ShareConstant], BeforeValidator(_listed)]
+Efficiencies = Annotated[list[EfficiencyConstant], BeforeValidator(_listed)]
 Factors = Annotated[list[FactorConstant], BeforeValidator(_listed)]
 CyclesList = Annotated[list[CyclesConstant], BeforeValidator(_listed)]
 SecondsList = Annotated[list[SecondsConstant], BeforeValidator(_listed)]
@@ -153,7 +160,7 @@ class Overlap(Spec):
 class Constants(Spec):
     """The few numbers of a kernel that its code does not show."""
 
-    tensor_efficiency: Shares = Field(
+    tensor_efficiency: Efficiencies = Field(
         default_factory=list, description="share of the tensor path's rate that back-to-back matrix instructions reach"
     )
     cta_overhead: CyclesList = Field(
@@ -166,7 +173,7 @@ class Constants(Spec):
     executed: dict[str, Shares] = Field(
         default_factory=dict, description="share of the tiles in which an Einsum really runs (conditional rescaling)"
     )
-    memory_efficiency: Shares = Field(
+    memory_efficiency: Efficiencies = Field(
         default_factory=list, description="share of the machine's sustained memory bandwidth this kernel reaches"
     )
     kernel_overhead: SecondsList = Field(
