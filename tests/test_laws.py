@@ -7,6 +7,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import attnsim
+from attnsim.errors import InfeasibleError
 
 ARCHS = ("a100_sxm_80gb", "h100_sxm", "h20", "l40s", "b200")
 BYTES = {"fp16": 2, "bf16": 2}  # element sizes of the dtypes used here
@@ -36,11 +37,15 @@ def attention_sizes(draw: st.DrawFn, decode: bool = False) -> dict[str, int]:
 
 
 def estimate(arch: str, sizes: dict[str, int], mask: dict[str, Any], **fields: Any) -> Any:
-    """The one Estimate of a kernel given as a dict."""
+    """The one Estimate of a kernel given as a dict. What does not fit into the machine's memory is no kernel: the example is dropped."""
     workload = {
         "attnsim": 1, "kind": "kernel", "name": "law", "cascade": "attention-1pass", "sizes": sizes, "dtype": "bf16", "mask": mask, **fields
     }  # fmt: skip
-    return attnsim.run(workload, arch).results[0]
+    try:
+        return attnsim.run(workload, arch).results[0]
+    except InfeasibleError as error:
+        assume("in memory" not in str(error) and "inputs and outputs take" not in str(error))
+        raise
 
 
 @given(archs, attention_sizes(), masks, dtypes)
@@ -143,7 +148,7 @@ def test_a_larger_batch_takes_no_less_time(arch: str, sizes: dict[str, int], mas
 @given(archs, attention_sizes(), masks)
 def test_the_report_adds_up(arch: str, sizes: dict[str, int], mask: dict[str, Any]) -> None:
     e = estimate(arch, sizes, mask)
-    for level, total in e.bytes.items():
-        assert total == pytest.approx(sum(sum(directions.values()) for directions in e.bytes_by_tensor[level].values())), level
+    for level, tensors in e.bytes_by_tensor.items():
+        assert e.bytes[level] == pytest.approx(sum(sum(directions.values()) for directions in tensors.values())), level
     assert e.bound in {*e.time_by_resource_s, "latency", "occupancy"}
     assert sum(kernel.latency_s for kernel in e.kernels) == pytest.approx(e.latency_s)

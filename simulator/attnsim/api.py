@@ -15,6 +15,7 @@ from attnsim.evaluate.point import Point
 from attnsim.machine.load import load_machine
 from attnsim.machine.machine import Machine
 from attnsim.schedule.defaults import default_schedule
+from attnsim.schedule.names import check_names
 from attnsim.schedule.schedule import Schedule, load_schedule
 from attnsim.spec import library
 from attnsim.spec.workload import KernelWorkload, WorkloadSpec
@@ -34,7 +35,7 @@ def run(workload: Ref, arch: Ref, schedule: Ref | None = None, *, sets: Sequence
         A Report: ``repr`` is the table, ``to_dict()`` the JSON of ``attnsim run``.
 
     Raises:
-        SpecError: a mistake in a file or dict. InfeasibleError: it cannot run there. UsageError: an override that is no field.
+        SpecError: a mistake in a file, dict or override. InfeasibleError: it cannot run there. UsageError: a text in `sets` without "=".
     """
     document = workload_document(workload, sets, overrides)
     machine_sets = [text.strip()[len("arch.") :] for text in sets if text.strip().startswith("arch.")]
@@ -44,12 +45,21 @@ def run(workload: Ref, arch: Ref, schedule: Ref | None = None, *, sets: Sequence
     try:
         baseline = None
         if spec.baseline is not None:
-            other = resolve(spec, document, machine, spec.baseline, ("baseline",))
+            other = _baseline(spec, document, machine, point)
             baseline = (other.schedule.name, evaluate(other, spec.name).latency_s)
         estimate = evaluate(point, spec.name, baseline)
     except InfeasibleError as error:
         raise _placed(error, document) from None
     return Report(spec.name, machine.name, machine, (estimate,), estimate.assumptions, lambda: (document.sha256, machine.sha256))
+
+
+def _baseline(spec: KernelWorkload, document: Document, machine: Machine, point: Point) -> Point:
+    """The baseline's point. A baseline schedule brings the cascade it was written for when that computes the same function."""
+    plan = load_schedule(spec.baseline or "", doc=document, loc=("baseline",))
+    own = load_cascade(plan.spec.cascade)
+    if own.spec.computes and own.spec.computes == point.cascade.spec.computes:
+        spec = spec.model_copy(update={"cascade": plan.spec.cascade})
+    return resolve(spec, document, machine, spec.baseline, ("baseline",))
 
 
 def workload_document(workload: Ref, sets: Sequence[str] = (), overrides: Mapping[str, Any] | None = None) -> Document:
@@ -77,24 +87,47 @@ def resolve(
     cascade = load_cascade(spec.cascade, document, ("cascade",))
     cascade.resolve_sizes(spec.sizes, doc=document)
     if len(cascade.positions) != 2:
-        raise SpecError(
-            [
-                document.issue(
-                    ("cascade",), f"cascade {cascade.name} has no query and key rank; `attnsim explain` analyses it, `run` needs attention"
-                )
-            ]
-        )
+        message = f"cascade {cascade.name} has no query and key rank; `attnsim explain` analyses it, `run` needs attention"
+        raise SpecError(document.issue(("cascade",), message))
+    wanted, unit = spec.conditions.tensor_clock, machine.matmul_unit(spec.dtype)
+    if wanted is not None and unit is not None and wanted > machine.clock(unit, "boost") * (1 + 1e-9):
+        highest = machine.clock(unit, "boost") / 1e6
+        raise InfeasibleError(document.issue(("conditions", "tensor_clock"), f"{machine.name} clocks no higher than {highest:.0f} MHz"))
     chosen = schedule if schedule is not None else spec.schedule
     sizes = _with_groups(cascade, spec.sizes)
     mask = masks.from_spec(spec.mask)
     if chosen is not None:
         plan = load_schedule(chosen, doc=document, loc=loc) if schedule is None or loc != ("schedule",) else load_schedule(schedule)
     else:
-        plan = default_schedule(sizes, machine.kind, machine.isa, spec.dtype, spec.mask.kind, cascade.name, spec.direction)
-    if spec.direction == "backward":
+        plan = default_schedule(
+            {
+                **sizes,
+                "group": sizes["H"] // sizes["G"] if "H" in sizes and "G" in sizes else 1,
+                "kind": machine.kind,
+                "isa": machine.isa,
+                "vendor": machine.vendor,
+                "processors": machine.processors,
+                "dtype": spec.dtype,
+                "mask": spec.mask.kind,
+                "cascade": cascade.name,
+                "direction": spec.direction,
+            }
+        )
+    direction = spec.direction
+    if "backward" in (direction, plan.spec.direction) or _is_gradient(plan, cascade):
+        direction = "backward"
         plan, cascade = _backward(plan, cascade, document)
         sizes = _with_groups(cascade, {rank: size for rank, size in sizes.items() if rank in cascade.ranks or rank in cascade.groups})
-    return Point(cascade, sizes, mask, spec.dtype, machine, plan, spec.conditions, spec.direction)
+        cascade.resolve_sizes(sizes, doc=document)
+    check_names(plan, cascade)
+    return Point(cascade, sizes, mask, spec.dtype, machine, plan, spec.conditions, direction)
+
+
+def _is_gradient(plan: Schedule, cascade: Cascade) -> bool:
+    """Whether the cascade is the one that the schedule's backward pass computes, named without `direction: backward`."""
+    return (
+        plan.spec.backward is not None and load_cascade(load_schedule(plan.spec.backward).spec.cascade).content_key == cascade.content_key
+    )
 
 
 def _with_groups(cascade: Cascade, sizes: Mapping[str, int]) -> dict[str, int]:
@@ -107,25 +140,26 @@ def _with_groups(cascade: Cascade, sizes: Mapping[str, int]) -> dict[str, int]:
 
 
 def _backward(plan: Schedule, cascade: Cascade, document: Document) -> tuple[Schedule, Cascade]:
-    """The backward schedule of a forward one, and the cascade it computes."""
+    """The backward schedule of a forward one, and the cascade it computes: the gradient reads all that the forward pass reads, and more."""
     if plan.spec.backward is not None:
         plan = load_schedule(plan.spec.backward)
     own = load_cascade(plan.spec.cascade)
-    if own.inputs.keys() <= cascade.inputs.keys():
-        if cascade.content_key == own.content_key and plan.spec.backward is None and "dO" in own.inputs:
-            return plan, cascade
-        raise SpecError(
-            [
-                document.issue(
-                    ("direction",), f"schedule {plan.name} has no backward pass; leave `direction: backward` out, or name one that has"
-                )
-            ]
+    if own.content_key == cascade.content_key and plan.spec.direction == "backward":
+        return plan, cascade
+    if plan.spec.direction != "backward" or not cascade.inputs.keys() < own.inputs.keys():
+        message = (
+            f"schedule {plan.name} has no backward pass for cascade {cascade.name}; leave `direction: backward` out, or name one that has"
         )
+        raise SpecError(document.issue(("direction",), message))
     return plan, own
 
 
 def _placed(error: AttnsimError, document: Document) -> AttnsimError:
-    """An infeasible point, reported at the workload it was asked in."""
-    file, line, column = document.locate(("schedule",))
-    issues = [issue if issue.file else Issue(issue.message, file, line, column, issue.path) for issue in error.issues]
-    return type(error)(issues)
+    """An infeasible point, reported where the workload asks for it: at the field the error names, else at its schedule."""
+    placed = []
+    for issue in error.issues:
+        if not issue.file:
+            loc = tuple(issue.path.split(".")) if issue.path else ("schedule",)
+            issue = document.issue(loc, issue.message) if issue.path else Issue(issue.message, *document.locate(loc))
+        placed.append(issue)
+    return type(error)(placed)

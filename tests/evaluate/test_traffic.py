@@ -112,6 +112,7 @@ def test_queries_that_attend_nothing_are_not_read(point: MakePoint) -> None:
     asked = point("h100", "fa2", {"P": 300, "M": 100, "E": 64}, mask=CAUSAL)  # bottom-right: the first 200 queries see no key
     assert moved(asked, "hbm")["Q"]["read"] == 100 * 64 * BF16
     assert moved(asked, "hbm")["AV"]["write"] == 300 * 64 * BF16  # zeros are written
+    assert (attended_share(asked, "Q"), attended_share(asked, "AV")) == (1 / 3, 1)
 
 
 def test_fp8_inputs_and_wider_results(point: MakePoint) -> None:
@@ -198,7 +199,7 @@ def test_the_pieces_of_a_split_walk_are_the_walk(point: MakePoint, heads: int, k
     """Every tile is visited once, and masked once if it needs the mask, however the walk is cut: one processor takes as long for the pieces
     as for the whole, but for the division at the end of each (64 rows of 128, 64 a cycle).
     """
-    one = load_machine("a100", sets=("processors.count=1",))
+    one = load_machine("a100", sets=("processors.count=1", "levels.l2.bandwidth=1e9 TB/s"))
     sizes = {"H": heads, "P": min(queries, keys), "M": keys, "E": 128}
     whole, split = (
         main(point(one, {"extends": "flash-decoding", "split": rule}, sizes, mask={"kind": mask}))

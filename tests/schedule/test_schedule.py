@@ -226,7 +226,7 @@ WANTED = {
     ("sm_80", "decode"): "flashinfer-decode",
     ("sm_89", "decode"): "flashinfer-decode",
     ("gfx942", "decode"): "flashinfer-decode",
-    ("sm_90", "decode"): "flash-attention-3",
+    ("sm_90", "decode"): "flashinfer-decode",
     ("sm_100", "decode"): "flashinfer-decode",
     ("sm_80", "backward"): "flash-attention-2-backward",
     ("sm_89", "backward"): "flash-attention-2-backward",
@@ -263,20 +263,26 @@ def test_each_rule_names_a_schedule_and_says_why() -> None:
     assert default_rules() is default_rules()
 
 
+def asked(sizes: dict[str, int], **fields: str) -> dict[str, Any]:
+    """What the rules may ask about a question."""
+    known = {"kind": "gpu", "isa": "sm_90", "dtype": "bf16", "mask": "dense", "cascade": "attention-1pass", "direction": "forward"}
+    return {**sizes, "group": 1, "processors": 132, "vendor": "NVIDIA", **known, **fields}
+
+
 @pytest.mark.parametrize("dtype", ["fp8", "fp32"])
 def test_a_format_no_fused_kernel_takes_runs_unfused(dtype: str) -> None:
     sizes = QUESTIONS["prefill"]["sizes"]
-    assert default_schedule(sizes, "gpu", "sm_89", dtype, "causal", "attention-1pass", "forward").name == "naive"
+    assert default_schedule(asked(sizes, isa="sm_89", dtype=dtype, mask="causal")).name == "naive"
 
 
 @pytest.mark.parametrize("cascade", ["attention-3pass", "attention-2pass", "mla-absorbed"])
 def test_a_cascade_of_several_passes_runs_unfused(cascade: str) -> None:
-    assert default_schedule({"B": 1, "H": 8, "P": 64, "M": 64}, "gpu", "sm_90", "bf16", "dense", cascade, "forward").name == "naive"
+    assert default_schedule(asked({"B": 1, "H": 8, "P": 64, "M": 64}, cascade=cascade)).name == "naive"
 
 
 def test_a_machine_no_rule_covers_is_infeasible() -> None:
     with pytest.raises(InfeasibleError, match=r"no default schedule for cascade attention-1pass in bf16 on tpu_v4i; name one"):
-        default_schedule({"P": 1}, "spatial", "tpu_v4i", "bf16", "dense", "attention-1pass", "forward")
+        default_schedule(asked({"P": 1}, kind="spatial", isa="tpu_v4i"))
 
 
 RULES = """\
@@ -301,7 +307,7 @@ def own_rules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_own_rules_come_first(own_rules: Path) -> None:
     def chosen(queries: int) -> str:
-        return default_schedule({"P": queries}, "gpu", "sm_90", "bf16", "dense", "attention-1pass", "forward").name
+        return default_schedule(asked({"P": queries})).name
 
     assert (chosen(2), chosen(1)) == ("naive", "flash-attention-2")
 

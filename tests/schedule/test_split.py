@@ -114,6 +114,8 @@ def test_stream_k_shares_differ_by_one_tile_at_most(rows: int, each: int, slots:
 def test_stream_k_uses_every_slot_of_a_long_decode() -> None:
     # LeanAttention on an A100: 216 slots, 56 heads of 500 tiles; 28000 tiles are 129 or 130 each.
     assert stream_k(56 * 500, 56, 216, 32) == (216, 130, 136)
+    # Still every slot when there are only two or three tiles for each.
+    assert stream_k(600, 3, 216, 32) == (216, 3, 168)
     # A small problem: two tiles a CTA, at most 32 CTAs a walk.
     assert stream_k(300, 3, 216, 32) == (96, 4, 12)
     assert stream_k(100, 50, 216, 32) == (50, 2, 50)

@@ -56,3 +56,8 @@ INFIX: Mapping[str, str] = MappingProxyType({"+": "add", "-": "sub", "*": "mul",
 
 REDUCTIONS: Mapping[str, str] = MappingProxyType({"sum": "add", "max": "max", "min": "min", "prod": "mul"})
 """Operator of a reduction to the operation each reduced element costs."""
+
+OPERATIONS: frozenset[str] = frozenset(
+    {"mac", *(kind for function in FUNCTIONS.values() for kind in function.operations), *REDUCTIONS.values()}
+)
+"""Every kind of operation an Einsum can be charged for."""

@@ -12,7 +12,6 @@ from attnsim.cli.common import cli_command, narrate
 from attnsim.errors import Issue, SpecError
 
 if TYPE_CHECKING:
-    from attnsim.cascade.cascade import Cascade
     from attnsim.spec.yaml import Document
 
 
@@ -73,29 +72,12 @@ def _cascade(doc: Document) -> tuple[list[Issue], str]:
 
 
 def _schedule(doc: Document) -> tuple[list[Issue], str]:
-    from attnsim.cascade.cascade import load_cascade
+    from attnsim.schedule.names import check_names
     from attnsim.schedule.schedule import build
 
-    spec = build(doc).spec
-    cascade = load_cascade(spec.cascade, doc, ("cascade",))
-    issues: list[Issue] = []
-    for index, loop in enumerate(spec.loops):
-        for rank in [*loop.ranks, *([loop.rank] if loop.rank else [])]:
-            issues += _unknown_rank(cascade, rank, doc, ("loops", index, "rank" if rank == loop.rank else "ranks"))
-    # An unfused schedule runs any cascade, so its tile table may name ranks that only some of them have.
-    for index, row in enumerate(() if spec.fusion == "none" else spec.tiles):
-        for rank in row.sizes():
-            issues += _unknown_rank(cascade, rank, doc, ("tiles", index, rank))
-    return issues, f"schedule {spec.name} of cascade {cascade.name}"
-
-
-def _unknown_rank(cascade: Cascade, rank: str, doc: Document, loc: tuple[str | int, ...]) -> list[Issue]:
-    from attnsim.errors import suggest
-
-    known = [*cascade.ranks, *cascade.groups]
-    if rank in known:
-        return []
-    return [doc.issue(loc, f"cascade {cascade.name} has no rank {rank!r}{suggest(rank, known)}; its ranks are {', '.join(known)}")]
+    schedule = build(doc)
+    check_names(schedule)
+    return [], f"schedule {schedule.name} of cascade {schedule.spec.cascade}"
 
 
 def _workload(doc: Document) -> tuple[list[Issue], str]:

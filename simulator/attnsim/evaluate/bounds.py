@@ -59,7 +59,7 @@ def lower_bound(point: Point, work: Algorithm) -> dict[str, float]:
     exponentials = work.ops_by_kind.get("exp", 0)
     if exponentials:
         shares = _exp_rates(point)
-        fastest = max(shares, key=lambda name: shares[name])
+        fastest = max(shares, key=lambda name: (shares[name], machine.units[name].rate("exp", point.dtype) is not None))
         time = exponentials / sum(shares.values())
         seconds[fastest] = seconds.get(fastest, 0.0) + time if set(shares) == {unit} else max(seconds.get(fastest, 0.0), time)
     moved = sum(work.compulsory_read.values()) + sum(work.compulsory_write.values())

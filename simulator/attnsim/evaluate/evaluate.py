@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 from attnsim.cascade.cascade import Cascade
-from attnsim.errors import InfeasibleError, suggest
+from attnsim.errors import InfeasibleError, Issue, suggest
 from attnsim.evaluate.bounds import Algorithm, algorithm, lower_bound
 from attnsim.evaluate.estimate import Estimate, KernelEstimate
 from attnsim.evaluate.kernel import Kernel, fused_kernel
@@ -14,7 +14,9 @@ from attnsim.evaluate.point import Point
 from attnsim.evaluate.power import dynamic_energy, energy, settled_clock
 from attnsim.evaluate.traffic import Traffic
 from attnsim.evaluate.unfused import combine_kernel, helper_kernel, unfused_kernel
+from attnsim.units import format_quantity
 
+LONGEST = 2**28  # positions; a walk has one entry per query tile, two million at this length
 FLOPS_PER_OP: Mapping[str, int] = {"mac": 2}  # a multiply-add is two FLOPs by the field's convention; any other operation is one
 
 
@@ -26,6 +28,7 @@ def kernels_of(point: Point) -> tuple[Kernel, ...]:
     """
     schedule, spec, cascade = point.schedule, point.schedule.spec, point.cascade
     _check_dtype(point)
+    _check_size(point)
     schedule.require(point.context)
     _check_labels(point)
     if spec.fusion == "none":
@@ -50,22 +53,48 @@ def _check_dtype(point: Point) -> None:
     machine = point.machine
     if not machine.supports(point.dtype):
         raise InfeasibleError(
-            f"{machine.name} cannot compute in {point.dtype}{suggest(point.dtype, machine.dtypes)}; "
-            f"it computes in {', '.join(sorted(machine.dtypes))}"
+            Issue(
+                f"{machine.name} cannot compute in {point.dtype}{suggest(point.dtype, machine.dtypes)}; "
+                f"it computes in {', '.join(sorted(machine.dtypes))}",
+                path="dtype",
+            )
         )
 
 
 def _check_labels(point: Point) -> None:
-    """Names in a schedule must exist: an Einsum or tensor of the cascade it was written for, or of this one."""
-    spec = point.schedule.spec
-    labels = point.cascade.by_label
-    for helper in (*spec.before, *spec.after):
-        for label in helper.einsums:
-            if label not in labels:
-                raise InfeasibleError(
-                    f"helper kernel {helper.name} of schedule {spec.name} computes {label}, "
-                    f"which cascade {point.cascade.name} does not have"
-                )
+    """What a schedule fuses or leaves to helper kernels must be computed by this cascade, not only by the one it was written for."""
+    spec, cascade = point.schedule.spec, point.cascade
+    named = [label for helper in (*spec.before, *spec.after) for label in helper.einsums]
+    if isinstance(spec.fusion, list):
+        named += [label for group in spec.fusion for label in group]
+    missing = [label for label in dict.fromkeys(named) if label not in cascade.by_label]
+    if missing:
+        raise InfeasibleError(
+            Issue(
+                f"schedule {spec.name} groups {', '.join(missing)}, which cascade {cascade.name} does not compute; "
+                f"it was written for {spec.cascade} (--set cascade={spec.cascade})",
+                path="cascade",
+            )
+        )
+
+
+def _check_size(point: Point) -> None:
+    """Inputs and outputs have to fit into the machine's memory, and the grid into what can be walked one tile at a time."""
+    memory = point.machine.memory
+    held = sum(point.tensor_bytes(name) for name in _footprint_tensors(point.cascade))
+    if held > memory.capacity_bytes:
+        raise InfeasibleError(
+            Issue(
+                f"inputs and outputs take {format_quantity(held, 'B')}; {memory.name} of {point.machine.name} holds "
+                f"{format_quantity(memory.capacity_bytes, 'B')}",
+                path="sizes",
+            )
+        )
+    for rank in point.cascade.positions:
+        if point.sizes[rank] > LONGEST:
+            raise InfeasibleError(
+                Issue(f"{rank} = {point.sizes[rank]}: sequences beyond {LONGEST} are not evaluated", path=f"sizes.{rank}")
+            )
 
 
 @lru_cache(maxsize=512)
@@ -195,16 +224,34 @@ def _flops_by_unit(point: Point, work: Algorithm) -> dict[str, float]:
 
 
 def _footprint(point: Point, kernels: tuple[Kernel, ...]) -> float:
-    """Bytes held in memory at a time: inputs, outputs, and what unfused kernels hand to one another."""
+    """Most bytes held in memory at a time: inputs and outputs always, what kernels hand to one another from its write to its last read.
+
+    Raises:
+        InfeasibleError: more than the machine's memory holds.
+    """
     names = set(_footprint_tensors(point.cascade))
-    total = sum(point.tensor_bytes(name) for name in names)
-    memory = point.machine.memory.name
-    handed: dict[str, float] = {}
-    for kernel in kernels:
-        for tensor, moved in kernel.traffic.moved.get(memory, {}).items():
-            if tensor not in names and moved.get("write"):
-                handed[tensor] = max(handed.get(tensor, 0.0), moved["write"])
-    return total + sum(handed.values())
+    always = sum(point.tensor_bytes(name) for name in names)
+    memory = point.machine.memory
+    born: dict[str, tuple[int, float]] = {}
+    last: dict[str, int] = {}
+    for index, kernel in enumerate(kernels):
+        for tensor, moved in kernel.traffic.moved.get(memory.name, {}).items():
+            if tensor in names:
+                continue
+            if moved.get("write") and tensor not in born:
+                born[tensor] = (index, moved["write"])
+            last[tensor] = index
+    live = [sum(size for name, (first, size) in born.items() if first <= index <= last[name]) for index in range(len(kernels))]
+    total = always + max(live, default=0.0)
+    if total > memory.capacity_bytes:
+        raise InfeasibleError(
+            Issue(
+                f"schedule {point.schedule.name} holds {format_quantity(total, 'B')} in memory, intermediates included; "
+                f"{memory.name} of {point.machine.name} has {format_quantity(memory.capacity_bytes, 'B')}",
+                path="sizes",
+            )
+        )
+    return total
 
 
 def _mask(point: Point, kernels: tuple[Kernel, ...]) -> dict[str, object]:
@@ -232,6 +279,8 @@ def _mask(point: Point, kernels: tuple[Kernel, ...]) -> dict[str, object]:
 
 def _assumptions(point: Point, clock: float, highest: float) -> tuple[str, ...]:
     notes = [f"launch: {point.conditions.launch}", "inputs start in memory, not in a cache"]
+    if point.schedule.spec.cascade != point.cascade.name:
+        notes.append(f"schedule {point.schedule.name} was written for {point.schedule.spec.cascade} and runs {point.cascade.name} here")
     if point.conditions.tensor_clock is not None:
         notes.append(f"clock locked at {clock / 1e6:.0f} MHz")
     if not point.conditions.power_limit:

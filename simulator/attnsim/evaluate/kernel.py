@@ -90,7 +90,7 @@ def fused_kernel(point: Point, einsums: tuple[Einsum, ...], name: str) -> Kernel
     reduced = spec.split is not None and spec.split.rank == point.key  # splitting the queries of a CTA leaves nothing to combine
     grid = Grid(tile, tiled, walked, batch_order, ctas, visits, heads, pack, tiles * splits, slots, splits if reduced else 1)
     fill = fill_bytes(point, einsums, grid)
-    costs = _costs(point, work, rounds, fill)
+    costs = _costs(point, work, rounds, fill, min(1.0, slots / max(1, ctas)))
     if loop.order == "longest-first":
         pattern = sorted(((count * repeat, cost) for count, cost in costs), key=lambda item: -item[1])
         span = makespan(pattern, 1, point.machine.processors, held.ctas)
@@ -231,12 +231,13 @@ def _applies(when: str | None, point: Point) -> bool:
     return compile_condition(when)(point.context)
 
 
-def _costs(point: Point, work: CtaWork, rounds: Rounds, fill: float) -> list[tuple[int, float]]:
-    """(CTAs, cycles of a processor each) in launch order."""
+def _costs(point: Point, work: CtaWork, rounds: Rounds, fill: float, first: float) -> list[tuple[int, float]]:
+    """(CTAs, cycles of a processor each) in launch order. `first`: share of the CTAs that are the first on their slot."""
     schedule, spec, machine = point.schedule, point.schedule.spec, point.machine
     per_tile = tile_cycles(point, work.per_tile.cycles)
     overhead = schedule.constant(spec.constants.cta_overhead, point.context, 0.0) + sum(work.once.cycles.values())
     exposed = schedule.exposed("fill", point.context)
+    exposed += (1.0 - exposed) * first  # the first CTA of a slot finds no other to hide its fill behind
     near = machine.levels[point.shared if point.shared is not None else 0]
     if exposed and fill:
         overhead += exposed * fill / (near.sustained / machine.processors / machine.clock(next(iter(machine.units))))
@@ -307,9 +308,8 @@ def _level_times(point: Point, traffic: Traffic, grid: Grid) -> dict[str, float]
 
 
 def _bytes_in_flight(point: Point, grid: Grid) -> float:
-    """Bytes the resident CTAs have on order: the pipeline stages of every walked tile."""
+    """Bytes the resident CTAs have on order: the tile of every input, walked ones as often as they are buffered."""
     inside = extents(point, grid.tile)
     spec = point.schedule.spec
-    staged = [name for name in point.cascade.inputs if set(grid.walked) & set(point.cascade.tensor_ranks(name))]
-    per_cta = sum(tile_bytes(point, name, inside, grid.pack) * spec.buffers.get(name, 1) for name in staged)
+    per_cta = sum(tile_bytes(point, name, inside, grid.pack) * spec.buffers.get(name, 1) for name in point.cascade.inputs)
     return max(1.0, min(grid.ctas, grid.slots) * per_cta)

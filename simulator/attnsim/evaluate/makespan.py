@@ -18,7 +18,6 @@ FOLD_ABOVE = 8000
 # Times are kept as integers in 1/256 cycle, with the slot number in the low bits: heap operations on ints are several times faster
 # than on tuples.
 _TICKS = 256
-_SLOT_BITS = 13
 _RUN = 10  # equal CTAs in a row from which placing them in one sort beats one heap operation each
 
 
@@ -58,7 +57,8 @@ def _gcd(a: int, b: int) -> int:
 
 def _schedule(pattern: Sequence[tuple[int, float]], repeat: int, processors: int, resident: int) -> float:
     slots = processors * resident
-    runs = [(count, round(cost * resident * _TICKS) << _SLOT_BITS) for count, cost in pattern]
+    bits = slots.bit_length()
+    runs = [(count, round(cost * resident * _TICKS) << bits) for count, cost in pattern]
     # End times with the slot number in the low bits: slot i sits on processor i mod processors, so the first CTAs go round robin.
     ends = list(range(slots))
     if max(count for count, _ in runs) >= _RUN:
@@ -67,9 +67,9 @@ def _schedule(pattern: Sequence[tuple[int, float]], repeat: int, processors: int
         for cost in [cost for count, cost in runs for _ in range(count)] * repeat:
             heapreplace(ends, ends[0] + cost)
     totals = [0] * processors
-    mask = (1 << _SLOT_BITS) - 1
+    mask = (1 << bits) - 1
     for end in ends:
-        totals[(end & mask) % processors] += end >> _SLOT_BITS
+        totals[(end & mask) % processors] += end >> bits
     return max(totals) / (resident * _TICKS)
 
 

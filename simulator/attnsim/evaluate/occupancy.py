@@ -49,8 +49,11 @@ def occupancy(point: Point, row: Tile, tile: Mapping[str, int]) -> Occupancy:
     if scratch > limits.smem_per_cta_bytes:
         shown = " x ".join(f"{rank} {size}" for rank, size in tile.items())
         raise InfeasibleError(
-            f"tile {shown} of schedule {spec.name} needs {format_quantity(scratch, 'B')} of {level.name} per CTA; "
-            f"{machine.name} has {format_quantity(limits.smem_per_cta_bytes, 'B')}"
+            point.schedule.issue(
+                ("tiles", spec.tiles.index(row)),
+                f"tile {shown} of schedule {spec.name} needs {format_quantity(scratch, 'B')} of {level.name} per CTA; "
+                f"{machine.name} has {format_quantity(limits.smem_per_cta_bytes, 'B')}",
+            )
         )
     bounds = {"CTA limit": limits.ctas}
     if scratch:

@@ -55,6 +55,7 @@ class _Parser:
             self.tokens.append((kind, match.group(kind), match.start(kind) + 1))
             position = match.end()
         self.at = 0
+        self.names: set[str] = set()
 
     def peek(self) -> str:
         return self.tokens[self.at][1] if self.at < len(self.tokens) else ""
@@ -95,7 +96,9 @@ class _Parser:
         return self.comparison()
 
     def comparison(self) -> Predicate:
+        start = self.at
         left = self.value()
+        self.names |= {word for kind, word, _ in self.tokens[start : self.at] if kind == "name"}
         kind, word, column = self.take()
         if word == "in":
             self.take("[")
@@ -159,3 +162,16 @@ def compile_condition(text: str) -> Predicate:
         token = parser.tokens[parser.at]
         raise ConditionError(f"unexpected '{token[1]}' at column {token[2]} of {text!r}")
     return predicate
+
+
+@lru_cache(maxsize=1024)
+def condition_names(text: str) -> frozenset[str]:
+    """The names that the left sides of a condition ask for: {"E", "isa"} for ``E <= 64 and isa == sm_90``.
+
+    Raises:
+        ConditionError: as `compile_condition`.
+    """
+    compile_condition(text)
+    parser = _Parser(text)
+    parser.condition()
+    return frozenset(parser.names)

@@ -55,25 +55,18 @@ def default_rules() -> DefaultRules:
     return _rules[key]
 
 
-def default_schedule(sizes: Mapping[str, int], kind: str, isa: str, dtype: str, mask: str, cascade: str, direction: str) -> Schedule:
+def default_schedule(context: Mapping[str, Value]) -> Schedule:
     """The schedule of the first rule whose condition holds.
+
+    context: sizes by rank, and kind, isa, vendor, processors, dtype, mask, cascade, direction, group.
 
     Raises:
         InfeasibleError: no rule covers the machine and sizes.
     """
-    context: dict[str, Value] = {
-        **sizes,
-        "kind": kind,
-        "isa": isa,
-        "dtype": dtype,
-        "mask": mask,
-        "cascade": cascade,
-        "direction": direction,
-    }
-    context["group"] = sizes["H"] // sizes["G"] if "H" in sizes and "G" in sizes else 1
     for rule in default_rules().rules:
         if compile_condition(rule.when)(context):
             return load_schedule(rule.schedule)
     raise InfeasibleError(
-        f"no default schedule for cascade {cascade} in {dtype} on {isa}; name one with `schedule:` (attnsim list schedule)"
+        f"no default schedule for cascade {context['cascade']} in {context['dtype']} on {context['isa']}; "
+        f"name one with `schedule:` (attnsim list schedule)"
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol, cast
 
 from attnsim.errors import InfeasibleError, Issue, SpecError
-from attnsim.schedule.condition import ConditionError, Context, compile_condition
+from attnsim.schedule.condition import ConditionError, Context, compile_condition, condition_names
 from attnsim.spec import library
 from attnsim.spec.schedule import Loop, ScheduleSpec, Tile
 from attnsim.spec.yaml import Document, validate
@@ -23,9 +23,10 @@ class _Conditional(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Schedule:
-    """A schedule file, its conditions checked."""
+    """A schedule file, its conditions checked; `doc` keeps where each field was written."""
 
     spec: ScheduleSpec
+    doc: Document
 
     @property
     def name(self) -> str:
@@ -45,6 +46,13 @@ class Schedule:
         """Ranks walked inside a CTA, outermost first."""
         return tuple(str(loop.rank) for loop in self.spec.loops if loop.sequential)
 
+    def issue(self, loc: Sequence[str | int], message: str) -> Issue:
+        """A problem at a place of the schedule's file; without a file position (a Python dict) it names the field only."""
+        loc = tuple(loc)
+        if any(loc[:length] in self.doc.positions for length in range(1, len(loc) + 1)):
+            return self.doc.issue(loc, message)
+        return Issue(message, path=".".join(("schedule", *map(str, loc))))
+
     def tile(self, context: Context) -> Tile:
         """The first row of the tile table that holds.
 
@@ -55,7 +63,9 @@ class Schedule:
             if row.when is None or compile_condition(row.when)(context):
                 return row
         shown = ", ".join(f"{name}={context[name]}" for name in ("E", "F", "dtype", "isa") if name in context)
-        raise InfeasibleError(f"schedule {self.name} has no tile for {shown}; add a row to `tiles`")
+        asked = sorted({name for row in self.spec.tiles if row.when for name in condition_names(row.when) if name not in context})
+        why = f": its rows ask for {', '.join(asked)}, which this cascade does not have" if asked else ""
+        raise InfeasibleError(f"schedule {self.name} has no tile for {shown}{why}; add a row to `tiles`")
 
     def constant(self, entries: Sequence[_Conditional], context: Context, default: float) -> float:
         """The value of the first entry that holds, or `default` for a kernel without this effect."""
@@ -93,7 +103,7 @@ def _loop_text(loop: Loop) -> str:
     return f"{'x'.join(loop.ranks)} over {loop.parallel}s" if loop.parallel else f"{loop.rank} {loop.sequential}"
 
 
-def _conditions(spec: ScheduleSpec) -> Iterator[tuple[tuple[str | int, ...], str]]:
+def conditions_of(spec: ScheduleSpec) -> Iterator[tuple[tuple[str | int, ...], str]]:
     """Every condition text of a schedule with its place in the file."""
     if spec.requires is not None:
         yield ("requires",), spec.requires
@@ -125,14 +135,14 @@ def build(doc: Document) -> Schedule:
     """
     spec = validate(ScheduleSpec, doc)
     issues: list[Issue] = []
-    for loc, text in _conditions(spec):
+    for loc, text in conditions_of(spec):
         try:
             compile_condition(text)
         except ConditionError as error:
             issues.append(doc.issue(loc, str(error)))
     if issues:
         raise SpecError(issues)
-    return Schedule(spec)
+    return Schedule(spec, doc)
 
 
 # Documents of library files are cached by the library, so their identity stands for their content.

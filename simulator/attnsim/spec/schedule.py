@@ -221,6 +221,7 @@ class ScheduleSpec(Spec):
     aliases: list[str] = Field(default_factory=list)
     source: str = ""
     cascade: str = Field(description="the cascade it was written for")
+    direction: Literal["forward", "backward"] = "forward"
     backward: str | None = Field(default=None, description="schedule used when the workload's direction is backward")
     requires: str | None = Field(
         default=None, description="condition on machine and workload, for example 'isa == sm_90 and dtype in [fp16, bf16, fp8]'"
