@@ -2,9 +2,9 @@
 
 import email
 import json
+import shutil
 import subprocess
 import sys
-import tarfile
 import tomllib
 import zipfile
 from pathlib import Path
@@ -69,8 +69,7 @@ def test_the_changelog_speaks_of_this_version() -> None:
 
 
 def test_the_sdist_builds_the_same_wheel(built: Path, wheel: Path, tmp_path: Path) -> None:
-    with tarfile.open(next(built.glob("*.tar.gz"))) as archive:
-        archive.extractall(tmp_path, filter="data")
+    shutil.unpack_archive(next(built.glob("*.tar.gz")), tmp_path)
     unpacked = next(tmp_path.iterdir())
     assert {"README.md", "LICENSE", "CHANGELOG.md", "tests", "benchmarks"} <= {path.name for path in unpacked.iterdir()}
     hatchling(unpacked, tmp_path / "dist", "wheel")

@@ -11,7 +11,6 @@ from attnsim.evaluate.work import extents
 from attnsim.spec.schedule import Tile
 from attnsim.units import format_quantity
 
-WARP = 32  # threads of a warp (CUDA programming guide, section 4.1)
 REGISTER_GRANULE = 8  # registers are allocated per thread in steps of 8 (CUDA occupancy rules)
 
 
@@ -59,7 +58,7 @@ def occupancy(point: Point, row: Tile, tile: Mapping[str, int]) -> Occupancy:
     if scratch:
         bounds[level.name] = int(level.capacity_bytes // (scratch + limits.smem_reserved_per_cta_bytes))
     if row.warps:
-        threads = row.warps * WARP
+        threads = row.warps * limits.warp
         bounds["threads"] = limits.threads // threads
         if row.registers:
             granted = -(-row.registers // REGISTER_GRANULE) * REGISTER_GRANULE

@@ -10,6 +10,7 @@ from attnsim.errors import InfeasibleError, MissingDataError
 from attnsim.evaluate.point import PRICED_AS, Point
 
 Ops = dict[str, dict[str, float]]
+LEAST_ROWS = 16  # rows of the smallest matrix instruction a warp issues (mma.m16n8k16)
 
 
 @dataclass(slots=True)
@@ -205,7 +206,7 @@ def _matrix_reads(
         for rank in einsum.output.ranks:
             if rank in rows_ranks:
                 rows *= sizes[rank]
-        span = path.rows if path is not None and path.rows else max(16, tile.get(row, int(rows)) // max(1, warps))
+        span = path.rows if path is not None and path.rows else max(LEAST_ROWS, tile.get(row, int(rows)) // max(1, warps))
         for operand in einsum.operands:
             if spec.resident.get(operand.name) != level.name:
                 continue

@@ -74,6 +74,7 @@ def build(document: Document, peaks: bool = True) -> Machine:
             limits.registers_per_thread,
             limits.smem_per_cta.value,
             limits.smem_reserved_per_cta.value,
+            limits.warp,
         ),
         launch=Launch(launch.stream.value, launch.graph.value, launch.floor.value),
         power=_power(spec.power),

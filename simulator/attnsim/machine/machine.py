@@ -68,7 +68,7 @@ class Level:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one processor can hold: threads, CTAs, 32-bit registers, and bytes of shared memory for one CTA."""
+    """What one processor can hold: threads (in warps of `warp`), CTAs, 32-bit registers, and bytes of shared memory for one CTA."""
 
     threads: int
     ctas: int
@@ -76,6 +76,7 @@ class Limits:
     registers_per_thread: int
     smem_per_cta_bytes: float
     smem_reserved_per_cta_bytes: float
+    warp: int = 32
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,12 +120,13 @@ class ExpandSpec(Group):
 
 
 class LimitsSpec(Group):
-    """What one processor can hold at a time. ``registers`` are 32-bit words."""
+    """What one processor can hold at a time. ``registers`` are 32-bit words, ``warp`` the threads that execute one instruction together."""
 
     threads: Size
     ctas: Size
     registers: Size
     registers_per_thread: Size
+    warp: Size = 32
     smem_per_cta: SourcedBytes
     smem_reserved_per_cta: SourcedBytesOrNone
 
