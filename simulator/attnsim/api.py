@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +124,7 @@ def resolve(
     return Point(cascade, sizes, mask, spec.dtype, machine, plan, spec.conditions, direction)
 
 
+@lru_cache(maxsize=512)
 def _is_gradient(plan: Schedule, cascade: Cascade) -> bool:
     """Whether the cascade is the one that the schedule's backward pass computes, named without `direction: backward`."""
     return (

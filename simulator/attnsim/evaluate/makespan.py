@@ -14,7 +14,7 @@ from heapq import heapreplace
 from math import ceil, lcm
 
 #: Above this many CTAs the middle of a periodic launch order is folded out (its slots stay busy, so it only adds work / rate).
-FOLD_ABOVE = 8000
+FOLD_ABOVE = 6000
 # Times are kept as integers in 1/256 cycle, with the slot number in the low bits: heap operations on ints are several times faster
 # than on tuples.
 _TICKS = 256

@@ -86,6 +86,17 @@ class Schedule:
         by_resource = cast("Mapping[str, Sequence[_Conditional]]", self.spec.overlap.exposed)
         return self.constant(by_resource.get(resource, ()), context, 0.0)
 
+    def fitted_on(self, context: Context) -> tuple[str, ...]:
+        """The rows that the constants used for this point were fitted on."""
+        rows: dict[str, None] = {}
+        for entries in constants_of(self.spec).values():
+            for entry in entries:
+                if entry.when is None or compile_condition(entry.when)(context):
+                    if entry.rows:
+                        rows[entry.rows] = None
+                    break
+        return tuple(rows)
+
     def require(self, context: Context) -> None:
         """Refuse machines and workloads the kernel was not written for.
 
@@ -117,14 +128,22 @@ def conditions_of(spec: ScheduleSpec) -> Iterator[tuple[tuple[str | int, ...], s
     for index, choice in enumerate(spec.tensor_path):
         if choice.when is not None:
             yield ("tensor_path", index, "when"), choice.when
-    groups: dict[tuple[str | int, ...], Sequence[Any]] = {("overlap", "exposed", k): v for k, v in spec.overlap.exposed.items()}
-    groups.update({("constants", "executed", k): v for k, v in spec.constants.executed.items()})
-    for name in ("tensor_efficiency", "cta_overhead", "masked_ops", "exp_on_vector", "memory_efficiency", "kernel_overhead"):
-        groups["constants", name] = getattr(spec.constants, name)
+    groups = constants_of(spec)
     for loc, entries in groups.items():
         for index, entry in enumerate(entries):
             if entry.when is not None:
                 yield (*loc, index, "when"), entry.when
+
+
+def constants_of(spec: ScheduleSpec) -> dict[tuple[str | int, ...], Sequence[Any]]:
+    """Every list of constants of a schedule by its place in the file."""
+    groups: dict[tuple[str | int, ...], Sequence[Any]] = {
+        ("overlap", "exposed", name): entries for name, entries in spec.overlap.exposed.items()
+    }
+    groups.update({("constants", "executed", name): entries for name, entries in spec.constants.executed.items()})
+    for name in ("tensor_efficiency", "cta_overhead", "masked_ops", "exp_on_vector", "memory_efficiency", "kernel_overhead"):
+        groups["constants", name] = getattr(spec.constants, name)
+    return groups
 
 
 def build(doc: Document) -> Schedule:
