@@ -369,3 +369,12 @@ def test_a_mistake_in_an_inline_cascade_is_located(tmp_path: Path) -> None:
     with pytest.raises(SpecError) as caught:
         attnsim.run(path, "h100_sxm")
     assert str(caught.value).startswith(f"{path}:6:13: ") and "did you mean 'RNV'" in str(caught.value)
+
+
+def test_a_set_reaches_into_a_named_schedule() -> None:
+    """A library schedule is written out when a field of it is set, list entries included; without one there is nothing to change."""
+    plain = attnsim.run(SMALL, "a100", "flash-attention-2").results[0]
+    slow = attnsim.run(SMALL, "a100", "flash-attention-2", sets=("schedule.constants.cta_overhead.0.value=99999 cycle",)).results[0]
+    assert slow.latency_s > plain.latency_s
+    with pytest.raises(UsageError, match="--schedule NAME"):
+        attnsim.run({key: value for key, value in SMALL.items() if key != "schedule"}, "a100", sets=("schedule.tiles.0.P=64",))

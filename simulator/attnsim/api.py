@@ -38,7 +38,10 @@ def run(workload: Ref, arch: Ref, schedule: Ref | None = None, *, sets: Sequence
     Raises:
         SpecError: a mistake in a file, dict or override. InfeasibleError: it cannot run there. UsageError: a text in `sets` without "=".
     """
-    document = workload_document(workload, sets, overrides)
+    if isinstance(schedule, str) and any(text.strip().startswith("schedule.") for text in sets):
+        document, schedule = workload_document(workload, sets, overrides, schedule), None
+    else:
+        document = workload_document(workload, sets, overrides)
     machine_sets = [text.strip()[len("arch.") :] for text in sets if text.strip().startswith("arch.")]
     machine = load_machine(arch, sets=machine_sets)
     spec: KernelWorkload = validate(WorkloadSpec, document)
@@ -63,21 +66,38 @@ def _baseline(spec: KernelWorkload, document: Document, machine: Machine, point:
     return resolve(spec, document, machine, spec.baseline, ("baseline",))
 
 
-def workload_document(workload: Ref, sets: Sequence[str] = (), overrides: Mapping[str, Any] | None = None) -> Document:
-    """The workload with every override applied, positions of its file kept."""
+def workload_document(
+    workload: Ref, sets: Sequence[str] = (), overrides: Mapping[str, Any] | None = None, schedule: str | None = None
+) -> Document:
+    """The workload with every override applied, positions of its file kept: `schedule` first, then `sets`, then `overrides`."""
     document = library.load("workload", workload)
+    if schedule is not None:
+        document = document.with_set("schedule", schedule)
     for text in sets:
         key, equals, value = text.partition("=")
-        if not equals or not key.strip():
+        key = key.strip()
+        if not equals or not key:
             raise UsageError(f"--set takes KEY=VALUE, for example sizes.M=32768, not {text!r}")
-        if not key.strip().startswith("arch."):
-            document = document.with_set(key.strip(), value.strip())
+        if key.startswith("schedule."):
+            document = _spelt_out(document, text)
+        if not key.startswith("arch."):
+            document = document.with_set(key, value.strip())
     for key, value in (overrides or {}).items():
         if isinstance(value, Mapping) and isinstance(document.data.get(key), Mapping) and "kind" not in value:
             for name, item in value.items():
                 document = document.with_set(f"{key}.{name}", item)
         else:
             document = document.with_set(key, value)
+    return document
+
+
+def _spelt_out(document: Document, text: str) -> Document:
+    """The workload with its named schedule written out, so that any field of it, list entries too, can be set."""
+    named = document.data.get("schedule")
+    if named is None:
+        raise UsageError(f"--set {text}: the workload names no schedule to change; add --schedule NAME (attnsim list schedule)")
+    if isinstance(named, str):
+        document = document.with_set("schedule", dict(library.load("schedule", named, doc=document, loc=("schedule",)).data))
     return document
 
 
