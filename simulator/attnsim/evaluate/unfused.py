@@ -25,43 +25,22 @@ def unfused_kernel(point: Point, einsums: tuple[Einsum, ...], name: str) -> Kern
     tile = {} if row is None else row.sizes()
     partition = {rank: tile.get(rank, size) for rank, size in point.sizes.items() if rank in point.cascade.partition}
     sizes = point.cascade.resolve_sizes(point.sizes, {rank: min(size, point.sizes[rank]) for rank, size in partition.items()})
-    traffic = Traffic()
-    for tensor in inputs_of(einsums):
-        _stream(point, traffic, tensor, "read", tensor_bytes(point, tensor, sizes))
-    for tensor in results_of(point, einsums):
-        _stream(point, traffic, tensor, "write", tensor_bytes(point, tensor, sizes))
+    traffic = _whole_tensors(point, einsums, sizes)
     if len(einsums) == 1 and einsums[0].is_matmul:
         return _product(point, einsums[0], tile, sizes, traffic, name, 1 if row is None else row.ctas or 1)
-    work = Work()
-    for einsum in einsums:
-        for term in einsum.terms:
-            count = float(term.per_element)
-            for rank in term.ranks:
-                count *= sizes[rank]
-            work.add(point, point.unit(einsum, term.kind), term.kind, count)
-    return _streaming(point, work, traffic, name)
+    return _streaming(point, _whole_work(point, einsums, sizes), traffic, name)
 
 
 def helper_kernel(point: Point, helper: HelperKernel) -> Kernel:
     """A helper of the schedule: the Einsums it computes and the tensors it converts or clears, streamed once."""
-    work, traffic = Work(), Traffic()
     einsums = tuple(point.cascade.by_label[label] for label in helper.einsums)
-    sizes = point.cascade.resolve_sizes(point.sizes, {})
-    for einsum in einsums:
-        for term in einsum.terms:
-            count = float(term.per_element)
-            for rank in term.ranks:
-                count *= sizes[rank]
-            work.add(point, point.unit(einsum, term.kind), term.kind, count)
-    for tensor in inputs_of(einsums):
-        _stream(point, traffic, tensor, "read", tensor_bytes(point, tensor, sizes))
-    for tensor in results_of(point, einsums):
-        _stream(point, traffic, tensor, "write", tensor_bytes(point, tensor, sizes))
+    sizes = point.cascade.resolve_sizes(point.sizes)
+    traffic = _whole_tensors(point, einsums, sizes)
     for direction, tensors in (("read", helper.reads), ("write", helper.writes)):
         for tensor, dtype in tensors.items():
             width = point.stored(tensor) if dtype == "io" else element_bytes(dtype)
             _stream(point, traffic, tensor, direction, point.tensor_bytes(tensor) / point.stored(tensor) * width)
-    return _streaming(point, work, traffic, helper.name)
+    return _streaming(point, _whole_work(point, einsums, sizes), traffic, helper.name)
 
 
 def combine_kernel(point: Point, splits: int, name: str) -> Kernel:
@@ -77,6 +56,25 @@ def combine_kernel(point: Point, splits: int, name: str) -> Kernel:
         exponentials = "sfu" if "sfu" in point.machine.units else "vector"
         work.add(point, exponentials, "exp", splits * rows)
     return _streaming(point, work, traffic, name)
+
+
+def _whole_work(point: Point, einsums: tuple[Einsum, ...], sizes: Mapping[str, int]) -> Work:
+    """Every operation of the Einsums, masked pairs included."""
+    work = Work()
+    for einsum in einsums:
+        for term in einsum.terms:
+            work.add(point, point.unit(einsum, term.kind), term.kind, float(term.count(sizes)))
+    return work
+
+
+def _whole_tensors(point: Point, einsums: tuple[Einsum, ...], sizes: Mapping[str, int]) -> Traffic:
+    """Every operand read once, every result written once."""
+    traffic = Traffic()
+    for tensor in inputs_of(einsums):
+        _stream(point, traffic, tensor, "read", tensor_bytes(point, tensor, sizes))
+    for tensor in results_of(point, einsums):
+        _stream(point, traffic, tensor, "write", tensor_bytes(point, tensor, sizes))
+    return traffic
 
 
 def tensor_bytes(point: Point, tensor: str, sizes: Mapping[str, int]) -> float:

@@ -144,10 +144,7 @@ def _cta_work(
             ranks = set(term.ranks)
             inner = bool(groups) and all(ranks & group for group in groups)
             sizes, work = (inside, per_tile) if inner else (whole, once)
-            count = float(term.per_element)
-            for rank in term.ranks:
-                count *= sizes[rank]
-            count *= share
+            count = float(term.count(sizes)) * share
             unit = point.unit(einsum, term.kind)
             if term.kind == "exp" and unit == "sfu" and polynomial > 0:
                 work.emulate(point, "vector", "exp", count * polynomial)
