@@ -325,3 +325,12 @@ def test_a_mistake_in_the_rules_is_located(own_rules: Path, old: str, new: str, 
     with pytest.raises(SpecError) as caught:
         default_rules()
     assert f"{own_rules}{wanted}" in str(caught.value)
+
+
+def test_the_launch_order_may_depend_on_the_machine() -> None:
+    schedule = load_schedule("cudnn")
+    assert schedule.order({"isa": "sm_90"}) == "launch"
+    assert schedule.order({"isa": "sm_100"}) == "longest-first"
+    assert load_schedule("flash-attention-3").order({}) == "longest-first"
+    assert load_schedule("flash-attention-2").order({}) == "launch"
+    assert load_schedule("naive").order({}) == "launch"

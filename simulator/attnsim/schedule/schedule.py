@@ -81,6 +81,13 @@ class Schedule:
                 return choice.value
         return None
 
+    def order(self, context: Context) -> str:
+        """In which order the CTAs of the grid are handed out."""
+        for choice in self.grid.order if self.grid is not None else ():
+            if choice.when is None or compile_condition(choice.when)(context):
+                return choice.value
+        return "launch"
+
     def exposed(self, resource: str, context: Context) -> float:
         """Share of a resource's time that stays visible beside the longest one; 0 when the schedule does not say."""
         by_resource = cast("Mapping[str, Sequence[_Conditional]]", self.spec.overlap.exposed)
@@ -125,9 +132,12 @@ def conditions_of(spec: ScheduleSpec) -> Iterator[tuple[tuple[str | int, ...], s
     for index, row in enumerate(spec.tiles):
         if row.when is not None:
             yield ("tiles", index, "when"), row.when
-    for index, choice in enumerate(spec.tensor_path):
-        if choice.when is not None:
-            yield ("tensor_path", index, "when"), choice.when
+    choices: dict[tuple[str | int, ...], Sequence[Any]] = {("tensor_path",): spec.tensor_path}
+    choices.update({("loops", index, "order"): loop.order for index, loop in enumerate(spec.loops)})
+    for loc, entries in choices.items():
+        for index, choice in enumerate(entries):
+            if choice.when is not None:
+                yield (*loc, index, "when"), choice.when
     groups = constants_of(spec)
     for loc, entries in groups.items():
         for index, entry in enumerate(entries):

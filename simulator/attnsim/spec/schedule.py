@@ -66,18 +66,6 @@ class SecondsConstant(_Sourced):
     value: Seconds
 
 
-class PathChoice(Spec):
-    """An instruction path and the machines that take it."""
-
-    when: str | None = None
-    value: str
-
-
-def _paths(value: Any) -> Any:
-    """A single path may be written as its name."""
-    return [{"value": value}] if isinstance(value, str) else value
-
-
 class OpsConstant(_Sourced):
     """Operations per element."""
 
@@ -92,6 +80,28 @@ SecondsList = Annotated[list[SecondsConstant], BeforeValidator(_listed)]
 OpsList = Annotated[list[OpsConstant], BeforeValidator(_listed)]
 
 
+class PathChoice(Spec):
+    """An instruction path and the machines that take it."""
+
+    when: str | None = None
+    value: str
+
+
+def _chosen(value: Any) -> Any:
+    """A single choice may be written as its name."""
+    return [{"value": value}] if isinstance(value, str) else value
+
+
+Order = Literal["launch", "longest-first", "stream-k"]
+
+
+class OrderChoice(Spec):
+    """In which order the CTAs of a grid are handed out, and when."""
+
+    when: str | None = None
+    value: Order
+
+
 class Loop(Spec):
     """One loop of the nest, or the group of ranks spread over CTAs."""
 
@@ -99,8 +109,8 @@ class Loop(Spec):
     rank: str | None = Field(default=None, description="rank of a sequential loop")
     parallel: Literal["cta", "core"] | None = None
     sequential: Literal["first-to-last", "last-to-first"] | None = None
-    order: Literal["launch", "longest-first", "stream-k"] = Field(
-        default="launch", description="in which order the CTAs of the grid are handed out"
+    order: Annotated[list[OrderChoice], BeforeValidator(_chosen)] = Field(
+        default_factory=list, description="in which order the CTAs of the grid are handed out: launch (default), longest-first, stream-k"
     )
     persistent: bool = Field(default=False, description="one CTA per slot fetches tiles until none is left")
 
@@ -247,7 +257,7 @@ class ScheduleSpec(Spec):
     bindings: dict[str, UnitName] = Field(
         default_factory=dict, description="operation kind or Einsum -> unit; default: mac on the tensor unit, the rest on vector"
     )
-    tensor_path: Annotated[list[PathChoice], BeforeValidator(_paths)] = Field(
+    tensor_path: Annotated[list[PathChoice], BeforeValidator(_chosen)] = Field(
         default_factory=list,
         description="instruction path of the tensor unit: mma_sync, wgmma, tcgen05, mfma ...; a name, or entries with `when`",
     )
