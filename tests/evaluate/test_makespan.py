@@ -143,3 +143,12 @@ def test_folding_keeps_the_time_in_proportion_to_the_work() -> None:
     work = sum(cost for _, cost in pattern)
     for repeat in (1000, 10_000, 1_000_000):
         assert makespan(pattern, repeat, 132, 1) == pytest.approx(repeat * work / 132, rel=0.01)
+
+
+def test_a_cta_alone_may_not_reach_the_full_rate() -> None:
+    """One CTA on a processor that holds two takes 1 / alone as long; two together as long as ever; a processor for one is not concerned."""
+    assert makespan([(4, 100.0)], 1, 8, 2, 0.8) == pytest.approx(125.0)
+    assert makespan([(16, 100.0)], 1, 8, 2, 0.8) == pytest.approx(200.0)
+    assert makespan([(4, 100.0)], 1, 8, 1, 0.8) == pytest.approx(100.0)
+    # 60 and 100 share one processor until cycle 120, then 40 are left, at 0.8
+    assert makespan([(1, 60.0), (1, 100.0)], 1, 1, 2, 0.8) == pytest.approx(120 + 40 / 0.8)

@@ -91,13 +91,14 @@ def fused_kernel(point: Point, einsums: tuple[Einsum, ...], name: str) -> Kernel
     grid = Grid(tile, tiled, walked, batch_order, ctas, visits, heads, pack, tiles * splits, slots, splits if reduced else 1)
     fill = fill_bytes(point, einsums, grid)
     costs = _costs(point, work, rounds, fill, min(1.0, slots / max(1, ctas)))
+    alone = schedule.constant(spec.constants.alone, point.context, 1.0)
     if schedule.order(point.context) == "longest-first":
         pattern = sorted(((count * repeat, cost) for count, cost in costs), key=lambda item: -item[1])
-        span = makespan(pattern, 1, point.machine.processors, held.ctas)
+        span = makespan(pattern, 1, point.machine.processors, held.ctas, alone)
     elif loop.ranks and loop.ranks[0] not in tile:
-        span = makespan([(count * repeat, cost) for count, cost in costs], 1, point.machine.processors, held.ctas)
+        span = makespan([(count * repeat, cost) for count, cost in costs], 1, point.machine.processors, held.ctas, alone)
     else:
-        span = makespan(costs, repeat, point.machine.processors, held.ctas)
+        span = makespan(costs, repeat, point.machine.processors, held.ctas, alone)
     masked = walk.partial_total * heads
     traffic = fused_traffic(point, einsums, grid)
     return Kernel(

@@ -3,7 +3,7 @@
 CTAs are given in launch order, run-length encoded. A processor holds up to `resident` CTAs which share its rate equally, so a CTA of cost
 c (cycles of the whole processor) lasts resident x c while the machine is full. While CTAs wait, every slot is busy, and scheduling on
 processors x resident slots is exact; once none waits, the CTAs left on a processor drain at its full rate, so the processor ends at the
-mean of its slots' end times.
+mean of its slots' end times; later when a CTA left alone cannot use the full rate.
 """
 
 from __future__ import annotations
@@ -21,20 +21,23 @@ _TICKS = 256
 _RUN = 10  # equal CTAs in a row from which placing them in one sort beats one heap operation each
 
 
-def makespan(pattern: Sequence[tuple[int, float]], repeat: int, processors: int, resident: int) -> float:
+def makespan(pattern: Sequence[tuple[int, float]], repeat: int, processors: int, resident: int, alone: float = 1.0) -> float:
     """Cycles from the first CTA's start to the last one's end.
 
-    pattern: (count, cost in processor cycles) of consecutive CTAs of one period, in launch order; repeat: periods. Error: below one tick
-    per CTA; with folding (more than FOLD_ABOVE CTAs) below 1 %, 0.1 % on average (tests/evaluate/test_makespan.py).
+    pattern: (count, cost in processor cycles) of consecutive CTAs of one period, in launch order; repeat: periods; alone: share of a
+    processor's rate that one CTA reaches when it is the only one there of several that fit. Error: below one tick per CTA; with folding
+    (more than FOLD_ABOVE CTAs) below 1 %, 0.1 % on average (tests/evaluate/test_makespan.py).
     """
     pattern = [(count, cost) for count, cost in pattern if count and cost > 0]
     if not pattern:
         return 0.0
     total = repeat * sum(count for count, _ in pattern)
     slots = processors * resident
+    alone = alone if resident > 1 else 1.0
     if all(cost == pattern[0][1] for _, cost in pattern):
         waves, rest = divmod(total, slots)
-        return (waves * resident + ceil(rest / processors)) * pattern[0][1]
+        last = ceil(rest / processors)
+        return (waves * resident + (1.0 / alone if last == 1 else last)) * pattern[0][1]
     folded = 0.0
     if total > FOLD_ABOVE and repeat > 1:
         period = total // repeat
@@ -47,15 +50,15 @@ def makespan(pattern: Sequence[tuple[int, float]], repeat: int, processors: int,
         repeat -= removable
         total = repeat * period
     if total <= processors:
-        return folded + max(cost for _, cost in pattern)
-    return folded + _schedule(pattern, repeat, processors, resident)
+        return folded + max(cost for _, cost in pattern) / alone
+    return folded + _schedule(pattern, repeat, processors, resident, alone)
 
 
 def _gcd(a: int, b: int) -> int:
     return a * b // lcm(a, b)
 
 
-def _schedule(pattern: Sequence[tuple[int, float]], repeat: int, processors: int, resident: int) -> float:
+def _schedule(pattern: Sequence[tuple[int, float]], repeat: int, processors: int, resident: int, alone: float) -> float:
     slots = processors * resident
     bits = slots.bit_length()
     runs = [(count, round(cost * resident * _TICKS) << bits) for count, cost in pattern]
@@ -66,11 +69,18 @@ def _schedule(pattern: Sequence[tuple[int, float]], repeat: int, processors: int
     else:
         for cost in [cost for count, cost in runs for _ in range(count)] * repeat:
             heapreplace(ends, ends[0] + cost)
-    totals = [0] * processors
+    totals, latest, second = [0] * processors, [0] * processors, [0] * processors
     mask = (1 << bits) - 1
     for end in ends:
-        totals[(end & mask) % processors] += end >> bits
-    return max(totals) / (resident * _TICKS)
+        processor, ticks = (end & mask) % processors, end >> bits
+        totals[processor] += ticks
+        if ticks > latest[processor]:
+            second[processor], latest[processor] = latest[processor], ticks
+        elif ticks > second[processor]:
+            second[processor] = ticks
+    # The last CTA of a processor has it for itself once the last but one is done: that stretch takes 1 / alone as long.
+    stretch = 1.0 / alone - 1.0
+    return max(total + stretch * (last - before) for total, last, before in zip(totals, latest, second, strict=True)) / (resident * _TICKS)
 
 
 def _place_runs(ends: list[int], runs: Sequence[tuple[int, int]], slots: int) -> None:

@@ -151,7 +151,7 @@ def constants_of(spec: ScheduleSpec) -> dict[tuple[str | int, ...], Sequence[Any
         ("overlap", "exposed", name): entries for name, entries in spec.overlap.exposed.items()
     }
     groups.update({("constants", "executed", name): entries for name, entries in spec.constants.executed.items()})
-    for name in ("tensor_efficiency", "cta_overhead", "masked_ops", "exp_on_vector", "memory_efficiency", "kernel_overhead"):
+    for name in ("tensor_efficiency", "cta_overhead", "alone", "masked_ops", "exp_on_vector", "memory_efficiency", "kernel_overhead"):
         groups["constants", name] = getattr(spec.constants, name)
     return groups
 

@@ -176,6 +176,10 @@ class Constants(Spec):
     cta_overhead: CyclesList = Field(
         default_factory=list, description="cycles per CTA (or per tile fetched by a persistent CTA) in which nothing else runs"
     )
+    alone: Efficiencies = Field(
+        default_factory=list,
+        description="share of a processor's rate that one CTA alone reaches where several fit: nothing else hides its waits",
+    )
     masked_ops: OpsList = Field(
         default_factory=list, description="vector operations per element of a tile that needs the mask: index, compare, select"
     )
