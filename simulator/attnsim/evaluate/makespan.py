@@ -69,8 +69,10 @@ def _schedule(pattern: Sequence[tuple[int, float]], repeat: int, processors: int
     else:
         for cost in [cost for count, cost in runs for _ in range(count)] * repeat:
             heapreplace(ends, ends[0] + cost)
-    totals, latest, second = [0] * processors, [0] * processors, [0] * processors
     mask = (1 << bits) - 1
+    if resident == 1:
+        return (max(ends) >> bits) / _TICKS
+    totals, latest, second = [0] * processors, [0] * processors, [0] * processors
     for end in ends:
         processor, ticks = (end & mask) % processors, end >> bits
         totals[processor] += ticks
