@@ -10,6 +10,7 @@ import pytest
 
 import attnsim
 from attnsim.errors import InfeasibleError, SpecError, UsageError
+from attnsim.spec import library
 
 TEXT = """\
 attnsim: 1
@@ -70,6 +71,18 @@ def test_a_schedule_may_be_a_name_an_alias_a_path_or_a_dict(tmp_path: Path) -> N
     path.write_text("extends: flash-attention-2\nname: mine\n")
     assert len({one(schedule=schedule).latency_s for schedule in ("flash-attention-2", "fa2", path, {"extends": "fa2"})}) == 1
     assert one(schedule=path).schedule == "mine"
+
+
+def test_the_default_schedule_goes_by_the_heads_of_a_group_whatever_the_rank_is_called() -> None:
+    cascade = dict(library.load("cascade", "attention-1pass").data)
+    del cascade["computes"]
+    cascade |= {"name": "mine", "groups": {"N": "H"}, "inputs": {"Q": [*"BHPE"], "K": [*"BNME"], "V": [*"BNMF"]}}
+    sizes = {"B": 8, "H": 32, "P": 1, "M": 8192, "E": 128, "F": 128}
+    for kv_heads, schedule in ((1, "flash-attention-3"), (8, "flashinfer-decode")):
+        shipped = one({**SMALL, "sizes": {**sizes, "G": kv_heads}})
+        renamed = one({**SMALL, "cascade": cascade, "sizes": {**sizes, "N": kv_heads}})
+        assert (shipped.schedule, renamed.schedule) == (schedule, schedule)
+        assert renamed.latency_s == shipped.latency_s
 
 
 def test_the_repr_is_the_text_of_the_command_line() -> None:

@@ -12,7 +12,7 @@ from attnsim.cascade.cascade import Cascade, load_cascade
 from attnsim.errors import AttnsimError, InfeasibleError, Issue, SpecError, UsageError
 from attnsim.evaluate.estimate import Report
 from attnsim.evaluate.evaluate import evaluate
-from attnsim.evaluate.point import Point
+from attnsim.evaluate.point import Point, schedule_context
 from attnsim.machine.load import load_machine
 from attnsim.machine.machine import Machine
 from attnsim.schedule.defaults import default_schedule
@@ -120,20 +120,8 @@ def resolve(
     if chosen is not None:
         plan = load_schedule(chosen, doc=document, loc=loc) if schedule is None or loc != ("schedule",) else load_schedule(schedule)
     else:
-        plan = default_schedule(
-            {
-                **sizes,
-                "group": sizes["H"] // sizes["G"] if "H" in sizes and "G" in sizes else 1,
-                "kind": machine.kind,
-                "isa": machine.isa,
-                "vendor": machine.vendor,
-                "processors": machine.processors,
-                "dtype": spec.dtype,
-                "mask": spec.mask.kind,
-                "cascade": cascade.name,
-                "direction": spec.direction,
-            }
-        )
+        context = schedule_context(cascade, sizes, mask, spec.dtype, machine, spec.direction)
+        plan = default_schedule({**context, "cascade": cascade.name})
     direction = spec.direction
     if "backward" in (direction, plan.spec.direction) or _is_gradient(plan, cascade):
         direction = "backward"

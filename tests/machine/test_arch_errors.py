@@ -38,6 +38,7 @@ def test_the_base_alone_is_fine(tmp_path: Path) -> None:
         ("links: {cxl: {bandwidth: {value: 64 GB/s, source: estimate}}}\n", "mine.yaml:5:15", ("needs a note",)),
         ("levels: {smem: {clock: tensr}}\n", "mine.yaml:5:17", ("unknown clock 'tensr'; did you mean 'tensor'?",)),
         ("levels: {smem: {bandwidth: 3 TB/s}}\n", "mine.yaml:5:", ("either bandwidth", "bytes_per_cycle")),
+        ("units: {tensor: {paths: {wgmma: {warp_rows: 8}}}}\n", "mine.yaml:5:", ("either rows", "warp_rows")),
         ("units: {sfu: {clock: nope}}\n", "mine.yaml:5:15", ("unknown clock 'nope'", "tensor")),
         ("clocks: {tensor: {boost: 1 GHz}}\n", "mine.yaml:5:19", ("cannot be below nominal",)),
         ("peak: {bf16: {value: 1979 TFLOP/s, source: ml-eng}}\n", "mine.yaml:5:8", ("989.4", "1979", "peak_note.bf16")),

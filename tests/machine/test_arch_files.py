@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from attnsim.machine import Machine, load_machine, sustained_gemm
+from attnsim.machine.machine import Path
 from attnsim.spec import library
 from attnsim.spec.arch import RESERVED_SOURCES, ArchSpec, check
 from attnsim.spec.yaml import validate
@@ -209,6 +210,24 @@ def test_hopper_and_blackwell_paths() -> None:
     assert h100.rate("tensor", "mac", "bf16", "mma_sync") == pytest.approx(0.629 * 2048)
     assert h100.path("tensor", "wgmma").rows == 64
     assert b200.path("tensor", "tcgen05").rows == 128
+    for name in GPUS:
+        for path in load_machine(name).units["tensor"].paths.values():
+            assert path.rows or path.warp_rows == 16  # mma.m16n8k16 and mfma 16x16x16, one instruction of one warp
+
+
+@pytest.mark.parametrize(("path", "tile_rows", "warps", "covered"), [
+    (Path("wgmma", 1.0, 64), 128, 8, 64),
+    (Path("mma_sync", 1.0, None, 16), 128, 4, 32),
+    (Path("mma_sync", 1.0, None, 16), 16, 4, 16),
+    (Path("other", 1.0, None), 2, 4, 1),
+    (Path("other", 1.0, None), 64, 0, 64),
+])  # fmt: skip
+def test_rows_that_share_one_read_of_the_other_operand(path: Path, tile_rows: int, warps: int, covered: int) -> None:
+    assert path.covered(tile_rows, warps) == covered
+
+
+def test_blackwell_keeps_the_old_instruction() -> None:
+    h100, b200 = load_machine("h100_sxm"), load_machine("b200")
     # Blackwell runs the old instruction about as fast per SM as Hopper does
     assert b200.rate("tensor", "mac", "bf16", "mma_sync") == pytest.approx(0.629 * 2048, rel=0.01)
     assert b200.has_level("tmem") and not h100.has_level("tmem")

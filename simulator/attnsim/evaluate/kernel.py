@@ -18,7 +18,7 @@ from attnsim.evaluate.point import Point
 from attnsim.evaluate.traffic import Grid, Traffic, fill_bytes, fused_traffic, tile_bytes
 from attnsim.evaluate.work import CtaWork, Ops, cta_work, extents
 from attnsim.mask.base import TileWalk
-from attnsim.schedule.condition import compile_condition
+from attnsim.schedule.condition import holds
 from attnsim.schedule.split import split_count, stream_k
 
 
@@ -153,10 +153,10 @@ def _pack(point: Point, tile: Mapping[str, int]) -> int:
         return group
     rows, size = point.sizes[point.query], tile.get(point.query, 1)
     if rule == "efficient":
-        # FlashAttention-3, hopper/heuristics.h: pack when single-head tiles are filled less than 0.9 times as well as packed ones.
+        # FlashAttention-3, hopper/heuristics.h: pack when single-head tiles are filled clearly less well than packed ones.
         alone, packed = rows / (ceil(rows / size) * size), rows * group / (ceil(rows * group / size) * size)
         return group if alone < point.schedule.spec.pack_threshold * packed else 1
-    return group if compile_condition(rule)(point.context) else 1
+    return group if holds(rule, point.context) else 1
 
 
 def _walk(point: Point, tile: Mapping[str, int], tiled: tuple[str, ...], pack: int) -> TileWalk:
@@ -179,7 +179,7 @@ def _split(point: Point, rounds: Rounds, heads: int, slots: int) -> tuple[int, R
     """(splits per walk, rounds per period, periods, CTAs) after the schedule's split rule."""
     split = point.schedule.spec.split
     tiles = sum(count for count, _, _ in rounds)
-    if split is None or not _applies(split.when, point):
+    if split is None or not holds(split.when, point.context):
         return 1, rounds, heads, tiles * heads
     longest = max((visited for _, visited, _ in rounds), default=0)
     if longest == 0:
@@ -224,12 +224,6 @@ def _merged(pieces: list[tuple[int, int, int]]) -> Rounds:
         else:
             out.append((count, visited, partial))
     return tuple(out)
-
-
-def _applies(when: str | None, point: Point) -> bool:
-    if when is None:
-        return True
-    return compile_condition(when)(point.context)
 
 
 def _costs(point: Point, work: CtaWork, rounds: Rounds, fill: float, first: float) -> list[tuple[int, float]]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Sequence
 from heapq import heapreplace
-from math import ceil, lcm
+from math import ceil, gcd
 
 #: Above this many CTAs the middle of a periodic launch order is folded out (its slots stay busy, so it only adds work / rate).
 FOLD_ABOVE = 6000
@@ -43,7 +43,7 @@ def makespan(pattern: Sequence[tuple[int, float]], repeat: int, processors: int,
         period = total // repeat
         work = sum(count * cost for count, cost in pattern)
         # Remove whole periods in steps after which the same slot pattern recurs on average.
-        step = slots // _gcd(slots, period)
+        step = slots // gcd(slots, period)
         keep = max(1, FOLD_ABOVE // period)
         removable = (repeat - keep) // step * step if repeat > keep else 0
         folded = removable * work / processors
@@ -52,10 +52,6 @@ def makespan(pattern: Sequence[tuple[int, float]], repeat: int, processors: int,
     if total <= processors:
         return folded + max(cost for _, cost in pattern) / alone
     return folded + _schedule(pattern, repeat, processors, resident, alone)
-
-
-def _gcd(a: int, b: int) -> int:
-    return a * b // lcm(a, b)
 
 
 def _schedule(pattern: Sequence[tuple[int, float]], repeat: int, processors: int, resident: int, alone: float) -> float:

@@ -40,27 +40,9 @@ class Point:
     tensor_path: str | None = field(init=False)
 
     def __post_init__(self) -> None:
-        context: dict[str, Value] = dict(self.sizes)
-        local = self.local
-        context.update(
-            kind=self.machine.kind,
-            isa=self.machine.isa,
-            vendor=self.machine.vendor,
-            dtype=self.dtype,
-            mask="dense" if self.sees_everything else self.mask.kind,
-            direction=self.direction,
-            group=self.group,
-            processors=self.machine.processors,
-            scratch_kib=self.machine.limits.smem_per_cta_bytes / 1024 if local is not None else 0,
-        )
+        context = schedule_context(self.cascade, self.sizes, self.mask, self.dtype, self.machine, self.direction)
         object.__setattr__(self, "context", context)
         object.__setattr__(self, "tensor_path", self.schedule.tensor_path(context) if "tensor" in self.machine.units else None)
-
-    @property
-    def sees_everything(self) -> bool:
-        """Whether no pair is masked: kernels drop a causal flag that hides nothing, as for one query token."""
-        p, m = self.sizes[self.query], self.sizes[self.key]
-        return bool(self.mask.pairs(p, m) == p * m)
 
     @property
     def query(self) -> str:
@@ -75,10 +57,7 @@ class Point:
     @property
     def group(self) -> int:
         """Query heads that share one key/value head."""
-        for shared, full in self.cascade.groups.items():
-            if shared in self.sizes:
-                return self.sizes[full] // self.sizes[shared]
-        return 1
+        return group_size(self.cascade, self.sizes)
 
     @property
     def heads(self) -> int:
@@ -91,7 +70,7 @@ class Point:
     @property
     def local(self) -> int | None:
         """Index of the first memory level that each processor has to itself."""
-        return next((i for i, level in enumerate(self.machine.levels) if level.per == "processor"), None)
+        return _local(self.machine)
 
     @property
     def shared(self) -> int | None:
@@ -119,6 +98,35 @@ class Point:
         """The unit that runs operation `kind` of `einsum`."""
         # A dot product per row is no matrix product: the matrix unit cannot run it.
         return _unit(self.schedule, self.machine, self.dtype, einsum.label, kind, kind == "mac" and einsum.is_matmul)
+
+
+def schedule_context(
+    cascade: Cascade, sizes: Mapping[str, int], mask: Mask, dtype: str, machine: Machine, direction: str
+) -> dict[str, Value]:
+    """What the conditions of schedule files may ask of a workload on a machine: its sizes by rank and `schedule.names.CONTEXT_NAMES`."""
+    p, m = (sizes[rank] for rank in cascade.positions)
+    return {
+        **sizes,
+        "kind": machine.kind,
+        "isa": machine.isa,
+        "vendor": machine.vendor,
+        "dtype": dtype,
+        # Kernels drop a causal flag that hides nothing, as for one query token.
+        "mask": "dense" if mask.pairs(p, m) == p * m else mask.kind,
+        "direction": direction,
+        "group": group_size(cascade, sizes),
+        "processors": machine.processors,
+        "scratch_kib": machine.limits.smem_per_cta_bytes / 1024 if _local(machine) is not None else 0,
+    }
+
+
+def group_size(cascade: Cascade, sizes: Mapping[str, int]) -> int:
+    """Query heads that share one key/value head."""
+    return next((sizes[full] // sizes[shared] for shared, full in cascade.groups.items() if shared in sizes), 1)
+
+
+def _local(machine: Machine) -> int | None:
+    return next((i for i, level in enumerate(machine.levels) if level.per == "processor"), None)
 
 
 @lru_cache(maxsize=8192)

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 from attnsim.evaluate.kernel import Kernel
 from attnsim.evaluate.point import Point
-
-_HALVINGS = 24  # bisection steps: the clock is known to 1e-7 of itself, far below its own accuracy
+from attnsim.machine.power import highest_within
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,19 +36,12 @@ def dynamic_energy(point: Point, kernels: Sequence[Kernel]) -> Dynamic:
 
 def settled_clock(point: Point, kernels: Sequence[Kernel], dynamic: Dynamic, highest_hz: float, nominal_hz: float) -> float:
     """The highest clock, at most `highest_hz`, at which the average power stays within the board's limit."""
-    power = point.machine.power
 
     def watts(clock: float) -> float:
         seconds = sum(kernel.seconds(clock) for kernel in kernels)
         return energy(point, dynamic, seconds, clock, nominal_hz) / seconds if seconds else 0.0
 
-    if watts(highest_hz) <= power.tdp_w:
-        return highest_hz
-    low, high = 0.05 * highest_hz, highest_hz
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        low, high = (middle, high) if watts(middle) <= power.tdp_w else (low, middle)
-    return low
+    return highest_within(watts, point.machine.power.tdp_w, highest_hz)
 
 
 def energy(point: Point, dynamic: Dynamic, seconds: float, clock_hz: float, nominal_hz: float) -> float:

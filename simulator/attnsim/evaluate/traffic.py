@@ -151,14 +151,10 @@ def _sweeps(point: Point, grid: Grid, walking: list[str], capacity: float) -> fl
     in_flight = min(grid.heads, -(-grid.slots // grid.tiles))
     batch = point.sizes.get(grid.batch_order[0], 1) if grid.batch_order else 1
     # Heads of a group follow each other in the grid only when the head rank varies before the batch rank.
-    adjacent = groups == 1 or batch == 1 or point.cascade.groups.get(_group_rank(point), "") == grid.batch_order[0]
+    adjacent = groups == 1 or batch == 1 or next(iter(point.cascade.groups.values())) == grid.batch_order[0]
     distinct = -(-in_flight // groups) if adjacent else max(min(in_flight, batch), 1)
     capture = min(1.0, capacity / (distinct * per_head))
     return 1.0 + (1.0 - capture) * (most - 1.0)
-
-
-def _group_rank(point: Point) -> str:
-    return next(iter(point.cascade.groups), "")
 
 
 def _results(point: Point, einsums: tuple[Einsum, ...], grid: Grid, traffic: Traffic, memory: str, shared: str | None) -> None:

@@ -135,7 +135,7 @@ def _product(
         if rank in batch:
             ctas *= sizes[rank]
         elif rank in kept:
-            size = min(tile.get(rank, sizes[rank]), sizes[rank]) if rank not in tile else tile[rank]
+            size = tile.get(rank, sizes[rank])
             ctas *= ceil(sizes[rank] / size)
             padded *= size
         else:

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from attnsim.cascade.einsum import Einsum
 from attnsim.errors import InfeasibleError, MissingDataError
 from attnsim.evaluate.point import PRICED_AS, Point
+from attnsim.machine.machine import Path
 
 Ops = dict[str, dict[str, float]]
-LEAST_ROWS = 16  # rows of the smallest matrix instruction a warp issues (mma.m16n8k16)
+_UNNAMED = Path("", fraction=1.0, rows=None)  # a schedule that names no instruction path: every warp issues its own
 
 
 @dataclass(slots=True)
@@ -193,7 +194,7 @@ def _matrix_reads(
     if local is None:
         return
     level = point.machine.levels[local]
-    path = point.machine.path("tensor", point.tensor_path) if point.tensor_path else None
+    path = point.machine.path("tensor", point.tensor_path) if point.tensor_path else _UNNAMED
     for einsum in einsums:
         if not einsum.is_matmul:
             continue
@@ -203,7 +204,7 @@ def _matrix_reads(
         for rank in einsum.output.ranks:
             if rank in rows_ranks:
                 rows *= sizes[rank]
-        span = path.rows if path is not None and path.rows else max(LEAST_ROWS, tile.get(row, int(rows)) // max(1, warps))
+        span = path.covered(tile.get(row, int(rows)), warps)
         for operand in einsum.operands:
             if spec.resident.get(operand.name) != level.name:
                 continue

@@ -23,11 +23,20 @@ class Clock:
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """An instruction path to a unit: the share of the unit's rate it reaches, and the rows of one matrix instruction (None: per warp)."""
+    """An instruction path to a unit: the share of the unit's rate it reaches, and the rows of the output one matrix instruction covers.
+
+    `rows`: of an instruction that all warps of a CTA (or a warpgroup) issue together; None where every warp issues its own, which covers
+    the warp's share of the tile and at least `warp_rows`.
+    """
 
     name: str
     fraction: float
     rows: int | None
+    warp_rows: int = 1
+
+    def covered(self, tile_rows: int, warps: int) -> int:
+        """Rows over which one read of the other operand is shared, in a tile of `tile_rows` computed by `warps` warps."""
+        return self.rows or max(self.warp_rows, tile_rows // max(1, warps))
 
 
 @dataclass(frozen=True, slots=True)

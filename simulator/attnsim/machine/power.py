@@ -6,14 +6,14 @@ grows as clock^2 and the power of a compute-bound kernel as clock^3 (`clock_expo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from attnsim.machine.machine import Machine
 
-_HALVINGS = 50  # bisection steps: far below the rounding of any input
+_HALVINGS = 50  # bisection steps: to the last bits of a double
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,17 @@ class Power:
         return by_dtype.get(dtype, by_dtype.get("*"))
 
 
+def highest_within(watts: Callable[[float], float], limit_w: float, highest: float) -> float:
+    """The largest clock, at most `highest`, at which `watts(clock)` keeps to `limit_w`; power rises with the clock. 0.0: none does."""
+    if watts(highest) <= limit_w:
+        return highest
+    low, high = 0.0, highest
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if watts(middle) <= limit_w else (low, middle)
+    return low
+
+
 def clock_scale(power: Power, op_w: float, other_w: float = 0.0, highest: float = 1.0) -> float:
     """The largest share of the nominal clock, at most `highest`, at which a compute-bound kernel stays inside the board's limit.
 
@@ -56,13 +67,7 @@ def clock_scale(power: Power, op_w: float, other_w: float = 0.0, highest: float 
         dynamic: float = op_w * scale ** (1 + power.clock_exponent) + other_w * scale
         return power.idle_w + dynamic
 
-    if watts(highest) <= power.tdp_w:
-        return highest
-    low, high = 0.0, highest
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        low, high = (middle, high) if watts(middle) <= power.tdp_w else (low, middle)
-    return low
+    return highest_within(watts, power.tdp_w, highest)
 
 
 def sustained_gemm(machine: Machine, dtype: str) -> tuple[float, float] | None:

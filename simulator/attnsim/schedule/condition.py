@@ -164,6 +164,15 @@ def compile_condition(text: str) -> Predicate:
     return predicate
 
 
+def holds(when: str | None, context: Context) -> bool:
+    """Whether an entry with this ``when:`` applies; an entry without one always does.
+
+    Raises:
+        ConditionError: as `compile_condition`.
+    """
+    return when is None or compile_condition(when)(context)
+
+
 @lru_cache(maxsize=1024)
 def condition_names(text: str) -> frozenset[str]:
     """The names that the left sides of a condition ask for: {"E", "isa"} for ``E <= 64 and isa == sm_90``.

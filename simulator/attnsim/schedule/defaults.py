@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from attnsim.errors import InfeasibleError, Issue, SpecError
-from attnsim.schedule.condition import ConditionError, Value, compile_condition
+from attnsim.schedule.condition import ConditionError, Value, compile_condition, holds
 from attnsim.schedule.schedule import Schedule, load_schedule
 from attnsim.spec import library
 from attnsim.spec.base import Spec
@@ -58,13 +58,13 @@ def default_rules() -> DefaultRules:
 def default_schedule(context: Mapping[str, Value]) -> Schedule:
     """The schedule of the first rule whose condition holds.
 
-    context: sizes by rank, and kind, isa, vendor, processors, dtype, mask, cascade, direction, group.
+    context: what the conditions of schedules may ask (`evaluate.point.schedule_context`), and the name of the `cascade`.
 
     Raises:
         InfeasibleError: no rule covers the machine and sizes.
     """
     for rule in default_rules().rules:
-        if compile_condition(rule.when)(context):
+        if holds(rule.when, context):
             return load_schedule(rule.schedule)
     raise InfeasibleError(
         f"no default schedule for cascade {context['cascade']} in {context['dtype']} on {context['isa']}; "

@@ -5,20 +5,30 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, TypeVar, cast
 
 from attnsim.errors import InfeasibleError, Issue, SpecError
-from attnsim.schedule.condition import ConditionError, Context, compile_condition, condition_names
+from attnsim.schedule.condition import ConditionError, Context, compile_condition, condition_names, holds
 from attnsim.spec import library
-from attnsim.spec.schedule import Loop, ScheduleSpec, Tile
+from attnsim.spec.schedule import Constants, Loop, ScheduleSpec, Tile
 from attnsim.spec.yaml import Document, validate
 
 
 class _Conditional(Protocol):
     @property
     def when(self) -> str | None: ...
+
+
+class _Constant(_Conditional, Protocol):
     @property
     def value(self) -> float: ...
+
+
+_Entry = TypeVar("_Entry", bound=_Conditional)
+
+
+def _first(entries: Sequence[_Entry], context: Context) -> _Entry | None:
+    return next((entry for entry in entries if holds(entry.when, context)), None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,50 +69,38 @@ class Schedule:
         Raises:
             InfeasibleError: no row holds for these sizes.
         """
-        for row in self.spec.tiles:
-            if row.when is None or compile_condition(row.when)(context):
-                return row
+        row = _first(self.spec.tiles, context)
+        if row is not None:
+            return row
         shown = ", ".join(f"{name}={context[name]}" for name in ("E", "F", "dtype", "isa") if name in context)
         asked = sorted({name for row in self.spec.tiles if row.when for name in condition_names(row.when) if name not in context})
         why = f": its rows ask for {', '.join(asked)}, which this cascade does not have" if asked else ""
         raise InfeasibleError(f"schedule {self.name} has no tile for {shown}{why}; add a row to `tiles`")
 
-    def constant(self, entries: Sequence[_Conditional], context: Context, default: float) -> float:
+    def constant(self, entries: Sequence[_Constant], context: Context, default: float) -> float:
         """The value of the first entry that holds, or `default` for a kernel without this effect."""
-        for entry in entries:
-            if entry.when is None or compile_condition(entry.when)(context):
-                return float(entry.value)
-        return default
+        entry = _first(entries, context)
+        return default if entry is None else float(entry.value)
 
     def tensor_path(self, context: Context) -> str | None:
         """The matrix instruction path on this machine; None: the unit's full rate."""
-        for choice in self.spec.tensor_path:
-            if choice.when is None or compile_condition(choice.when)(context):
-                return choice.value
-        return None
+        choice = _first(self.spec.tensor_path, context)
+        return None if choice is None else choice.value
 
     def order(self, context: Context) -> str:
         """In which order the CTAs of the grid are handed out."""
-        for choice in self.grid.order if self.grid is not None else ():
-            if choice.when is None or compile_condition(choice.when)(context):
-                return choice.value
-        return "launch"
+        choice = None if self.grid is None else _first(self.grid.order, context)
+        return "launch" if choice is None else choice.value
 
     def exposed(self, resource: str, context: Context) -> float:
         """Share of a resource's time that stays visible beside the longest one; 0 when the schedule does not say."""
-        by_resource = cast("Mapping[str, Sequence[_Conditional]]", self.spec.overlap.exposed)
+        by_resource = cast("Mapping[str, Sequence[_Constant]]", self.spec.overlap.exposed)
         return self.constant(by_resource.get(resource, ()), context, 0.0)
 
     def fitted_on(self, context: Context) -> tuple[str, ...]:
         """The rows that the constants used for this point were fitted on."""
-        rows: dict[str, None] = {}
-        for entries in constants_of(self.spec).values():
-            for entry in entries:
-                if entry.when is None or compile_condition(entry.when)(context):
-                    if entry.rows:
-                        rows[entry.rows] = None
-                    break
-        return tuple(rows)
+        used = (_first(entries, context) for entries in constants_of(self.spec).values())
+        return tuple(dict.fromkeys(entry.rows for entry in used if entry is not None and entry.rows))
 
     def require(self, context: Context) -> None:
         """Refuse machines and workloads the kernel was not written for.
@@ -111,7 +109,7 @@ class Schedule:
             InfeasibleError: `requires` does not hold.
         """
         text = self.spec.requires
-        if text is not None and not compile_condition(text)(context):
+        if not holds(text, context):
             raise InfeasibleError(
                 f"schedule {self.name} requires {text}; here kind = {context['kind']}, isa = {context['isa']}, dtype = {context['dtype']}"
             )
@@ -151,8 +149,7 @@ def constants_of(spec: ScheduleSpec) -> dict[tuple[str | int, ...], Sequence[Any
         ("overlap", "exposed", name): entries for name, entries in spec.overlap.exposed.items()
     }
     groups.update({("constants", "executed", name): entries for name, entries in spec.constants.executed.items()})
-    for name in ("tensor_efficiency", "cta_overhead", "alone", "masked_ops", "exp_on_vector", "memory_efficiency", "kernel_overhead"):
-        groups["constants", name] = getattr(spec.constants, name)
+    groups.update({("constants", name): getattr(spec.constants, name) for name in Constants.model_fields if name != "executed"})
     return groups
 
 

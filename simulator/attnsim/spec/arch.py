@@ -63,10 +63,21 @@ class ClockSpec(Group):
 
 
 class PathSpec(Group):
-    """One instruction path to a unit: the share of the unit's rate it reaches, and the rows of one matrix instruction."""
+    """One instruction path to a unit: the share of the unit's rate it reaches, and the rows of the output one matrix instruction covers.
+
+    ``rows``: of an instruction issued for several warps together (wgmma, tcgen05, a tile unit). Left out: every warp issues its own,
+    which covers the warp's share of the tile rows and at least ``warp_rows``.
+    """
 
     fraction: SourcedShare
     rows: Size | None = None
+    warp_rows: Size = 1
+
+    @model_validator(mode="after")
+    def _one_issuer(self) -> PathSpec:
+        if self.rows is not None and "warp_rows" in self.model_fields_set:
+            raise FieldError("give either rows (instruction of several warps) or warp_rows (each warp its own)", "warp_rows")
+        return self
 
 
 class UniformSpec(Group):

@@ -204,9 +204,14 @@ class Split(Spec):
     )
     when: str | None = Field(default=None, description="condition under which the kernel splits at all")
     slots_per_processor: Size = Field(default=1, description="CTAs per processor that the heuristic counts with")
-    enough: Share = Field(default=0.8, description="one split when the grid already fills this share of the slots")
-    keep: Share = Field(default=0.85, description="the smallest split count whose wave efficiency is at least this share of the best")
-    maximum: Size = 128
+    enough: Share = Field(
+        default=0.8,
+        description="one split when the grid already fills this share of the slots; default: FlashAttention-2",
+    )
+    keep: Share = Field(
+        default=0.85, description="the smallest split count whose wave efficiency is at least this share of the best; default: as `enough`"
+    )
+    maximum: Size = Field(default=128, description="most splits of one walk; default: as `enough`")
     min_tiles: Size = Field(default=1, description="no split when the sequential loop has at most this many tiles")
     combine: Literal["kernel", "in-kernel"] = Field(
         default="kernel", description="partial results merged by a second kernel, or inside through scratch memory"
@@ -251,7 +256,8 @@ class ScheduleSpec(Spec):
         description="query heads of a group as rows of one tile: never, always, efficient (when it fills tiles better), or a condition",
     )
     pack_threshold: Share = Field(
-        default=0.9, description="with `efficient`: pack when unpacked tiles are filled less than this share as well as packed ones"
+        default=0.9,
+        description="with `efficient`: pack when unpacked tiles are filled below this share of packed ones; default: FlashAttention-3",
     )
     resident: dict[str, LevelName] = Field(
         default_factory=dict, description="tensor -> memory level that holds its tile (smem, register, tmem, l2 on CPUs)"
