@@ -28,7 +28,10 @@ _Entry = TypeVar("_Entry", bound=_Conditional)
 
 
 def _first(entries: Sequence[_Entry], context: Context) -> _Entry | None:
-    return next((entry for entry in entries if holds(entry.when, context)), None)
+    for entry in entries:  # a loop: this runs some thirty times a point, and a generator would cost more than the conditions
+        if entry.when is None or compile_condition(entry.when)(context):
+            return entry
+    return None
 
 
 @dataclass(frozen=True, eq=False)
