@@ -15,11 +15,12 @@ from attnsim.evaluate.evaluate import evaluate
 from attnsim.evaluate.point import Point, schedule_context
 from attnsim.machine.load import load_machine
 from attnsim.machine.machine import Machine
+from attnsim.machine.spatial import SpatialMachine
 from attnsim.schedule.defaults import default_schedule
 from attnsim.schedule.names import check_names
 from attnsim.schedule.schedule import Schedule, load_schedule
 from attnsim.spec import library
-from attnsim.spec.workload import KernelWorkload, WorkloadSpec
+from attnsim.spec.workload import KernelWorkload, LayerWorkload, WorkloadSpec
 from attnsim.spec.yaml import Document, validate
 
 Ref = str | Path | Mapping[str, Any]
@@ -44,7 +45,20 @@ def run(workload: Ref, arch: Ref, schedule: Ref | None = None, *, sets: Sequence
         document = workload_document(workload, sets, overrides)
     machine_sets = [text.strip()[len("arch.") :] for text in sets if text.strip().startswith("arch.")]
     machine = load_machine(arch, sets=machine_sets)
-    spec: KernelWorkload = validate(WorkloadSpec, document)
+    spec = workload_spec(document)
+    if isinstance(spec, LayerWorkload):
+        from attnsim import api_layer
+
+        return api_layer.run(spec, document, machine, schedule)
+    return run_kernel(spec, document, machine, schedule)
+
+
+def run_kernel(spec: KernelWorkload, document: Document, machine: Machine | SpatialMachine, schedule: Ref | None = None) -> Report:
+    """Evaluate one kernel of a document on a resolved machine. Raises as `run`."""
+    if isinstance(machine, SpatialMachine):
+        from attnsim import api_spatial
+
+        return api_spatial.run(spec, document, machine, schedule)
     point = resolve(spec, document, machine, schedule)
     try:
         baseline = None
@@ -53,8 +67,15 @@ def run(workload: Ref, arch: Ref, schedule: Ref | None = None, *, sets: Sequence
             baseline = (other.schedule.name, evaluate(other, spec.name).latency_s)
         estimate = evaluate(point, spec.name, baseline)
     except InfeasibleError as error:
-        raise _placed(error, document) from None
+        raise placed(error, document) from None
     return Report(spec.name, machine.name, machine, (estimate,), estimate.assumptions, lambda: (document.sha256, machine.sha256))
+
+
+def workload_spec(document: Document) -> KernelWorkload | LayerWorkload:
+    """The workload of a document. Raises SpecError with every mistake at its place."""
+    kernel = document.data.get("kind") == "kernel"  # one model is quicker to run than the union of all
+    spec: KernelWorkload | LayerWorkload = validate(KernelWorkload if kernel else WorkloadSpec, document)
+    return spec
 
 
 def _baseline(spec: KernelWorkload, document: Document, machine: Machine, point: Point) -> Point:
@@ -115,7 +136,7 @@ def resolve(
         highest = machine.clock(unit, "boost") / 1e6
         raise InfeasibleError(document.issue(("conditions", "tensor_clock"), f"{machine.name} clocks no higher than {highest:.0f} MHz"))
     chosen = schedule if schedule is not None else spec.schedule
-    sizes = _with_groups(cascade, spec.sizes)
+    sizes = with_groups(cascade, spec.sizes)
     mask = masks.from_spec(spec.mask)
     if chosen is not None:
         plan = load_schedule(chosen, doc=document, loc=loc) if schedule is None or loc != ("schedule",) else load_schedule(schedule)
@@ -126,7 +147,7 @@ def resolve(
     if "backward" in (direction, plan.spec.direction) or _is_gradient(plan, cascade):
         direction = "backward"
         plan, cascade = _backward(plan, cascade, document)
-        sizes = _with_groups(cascade, {rank: size for rank, size in sizes.items() if rank in cascade.ranks or rank in cascade.groups})
+        sizes = with_groups(cascade, {rank: size for rank, size in sizes.items() if rank in cascade.ranks or rank in cascade.groups})
         cascade.resolve_sizes(sizes, doc=document)
     check_names(plan, cascade)
     return Point(cascade, sizes, mask, spec.dtype, machine, plan, spec.conditions, direction)
@@ -140,7 +161,7 @@ def _is_gradient(plan: Schedule, cascade: Cascade) -> bool:
     )
 
 
-def _with_groups(cascade: Cascade, sizes: Mapping[str, int]) -> dict[str, int]:
+def with_groups(cascade: Cascade, sizes: Mapping[str, int]) -> dict[str, int]:
     """Sizes with every group rank present: left out, each head has its own keys and values."""
     full = dict(sizes)
     for group, heads in cascade.groups.items():
@@ -164,7 +185,7 @@ def _backward(plan: Schedule, cascade: Cascade, document: Document) -> tuple[Sch
     return plan, own
 
 
-def _placed(error: AttnsimError, document: Document) -> AttnsimError:
+def placed(error: AttnsimError, document: Document) -> AttnsimError:
     """An infeasible point, reported where the workload asks for it: at the field the error names, else at its schedule."""
     placed = []
     for issue in error.issues:

@@ -80,17 +80,17 @@ class Estimate:
         for name in self.__slots__:
             value = getattr(self, name)
             if name == "kernels":
-                value = [{slot: _plain(getattr(kernel, slot)) for slot in kernel.__slots__} for kernel in value]
-            out[name] = _plain(value)
+                value = [{slot: plain(getattr(kernel, slot)) for slot in kernel.__slots__} for kernel in value]
+            out[name] = plain(value)
         return out
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Mappings and tuples as the dicts and lists JSON knows."""
     if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: plain(item) for key, item in value.items()}
     if isinstance(value, tuple | list):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return value
 
 

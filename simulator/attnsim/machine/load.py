@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from attnsim.errors import SpecError
 from attnsim.machine.machine import ANY, Clock, Launch, Level, Limits, Link, Machine, Path, Unit
 from attnsim.machine.power import GemmPoint, Power
+from attnsim.machine.spatial import SpatialMachine
 from attnsim.spec import library
 from attnsim.spec.arch import ArchSpec, LevelSpec, LinkSpec, PowerSpec, UnitSpec, check
 from attnsim.spec.sourced import Sourced
@@ -17,7 +18,7 @@ from attnsim.spec.yaml import Document, validate
 V = TypeVar("V")
 
 _CACHED = 256  # machines kept by content: a sweep over arch overrides stays bounded
-_machines: dict[str, Machine] = {}
+_machines: dict[str, Machine | SpatialMachine] = {}
 
 
 def load_machine(
@@ -25,7 +26,7 @@ def load_machine(
     doc: Document | None = None,
     loc: Sequence[str | int] = (),
     sets: Sequence[str] = (),
-) -> Machine:
+) -> Machine | SpatialMachine:
     """The machine that `ref` names: a library name, a path or the content itself, with `sets` such as ``levels.hbm.bandwidth=4 TB/s``.
 
     `doc` and `loc` say where `ref` was written, so that an unknown name is reported there. Raises SpecError with every issue found.
@@ -39,11 +40,20 @@ def load_machine(
     key = document.sha256
     machine = _machines.get(key)
     if machine is None:
-        machine = build(document, peaks=not sets)
+        machine = build_any(document, peaks=not sets)
         while len(_machines) >= _CACHED:
             _machines.pop(next(iter(_machines)))
         _machines[key] = machine
     return machine
+
+
+def build_any(document: Document, peaks: bool = True) -> Machine | SpatialMachine:
+    """The machine of a document of either kind. Raises SpecError with every issue found."""
+    if document.data.get("kind") == "spatial":
+        from attnsim.machine.load_spatial import build_spatial
+
+        return build_spatial(document)
+    return build(document, peaks)
 
 
 def build(document: Document, peaks: bool = True) -> Machine:

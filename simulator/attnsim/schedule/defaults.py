@@ -8,6 +8,7 @@ from typing import Literal
 from attnsim.errors import InfeasibleError, Issue, SpecError
 from attnsim.schedule.condition import ConditionError, Value, compile_condition, holds
 from attnsim.schedule.schedule import Schedule, load_schedule
+from attnsim.schedule.spatial import SpatialSchedule, load_spatial_schedule
 from attnsim.spec import library
 from attnsim.spec.base import Spec
 from attnsim.spec.yaml import load_yaml, validate
@@ -70,3 +71,15 @@ def default_schedule(context: Mapping[str, Value]) -> Schedule:
         f"no default schedule for cascade {context['cascade']} in {context['dtype']} on {context['isa']}; "
         f"name one with `schedule:` (attnsim list schedule)"
     )
+
+
+def default_spatial_schedule(context: Mapping[str, Value]) -> SpatialSchedule:
+    """As `default_schedule`, for a machine of PE arrays.
+
+    Raises:
+        InfeasibleError: no rule covers the machine.
+    """
+    for rule in default_rules().rules:
+        if holds(rule.when, context):
+            return load_spatial_schedule(rule.schedule)
+    raise InfeasibleError(f"no default schedule for cascade {context['cascade']} on PE arrays; name one with `schedule:` (attnsim list schedule)")

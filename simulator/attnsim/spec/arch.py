@@ -8,7 +8,7 @@ reserved words ``estimate`` and ``derived``; these two need a ``note`` that says
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Protocol
 
 from pydantic import model_validator
 
@@ -231,7 +231,7 @@ def check(spec: ArchSpec, doc: Document, peaks: bool = True) -> tuple[Issue, ...
     """
     issues = [doc.issue(loc, text) for loc, text in _reference_faults(spec)]
     issues += [doc.issue(loc, text) for loc, text in _order_faults(spec)]
-    issues += [doc.issue(loc, text) for loc, text in _source_faults(spec)]
+    issues += [doc.issue(loc, text) for loc, text in source_faults(spec)]
     if peaks:
         issues += [doc.issue(loc, text) for loc, text in _peak_faults(spec) if doc.locate(loc)[0] == doc.file]
     return tuple(issues)
@@ -272,7 +272,15 @@ def _order_faults(spec: ArchSpec) -> Iterator[Fault]:
         yield ("power", "tdp"), f"{format_quantity(tdp, 'W')} leaves nothing above the idle power of {format_quantity(idle, 'W')}"
 
 
-def _source_faults(spec: ArchSpec) -> Iterator[Fault]:
+class Cited(Protocol):
+    """An arch file of any kind: it lists what its numbers cite."""
+
+    @property
+    def sources(self) -> dict[str, str]:
+        """Source id to citation."""
+
+
+def source_faults(spec: Cited) -> Iterator[Fault]:
     """Numbers without a source, source ids without a citation, and reserved sources without a note."""
     for loc, source, note in _numbers(spec, (), "", ""):
         if not source:
@@ -301,7 +309,10 @@ def _numbers(node: object, loc: Loc, source: str, note: str) -> Iterator[tuple[L
     elif isinstance(node, Mapping):
         for key, value in node.items():
             yield from _numbers(value, (*loc, key), source, note)
-    elif isinstance(node, int | float):
+    elif isinstance(node, list):
+        for index, value in enumerate(node):
+            yield from _numbers(value, (*loc, index), source, note)
+    elif isinstance(node, int | float) and not isinstance(node, bool):
         yield loc, source, note
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -24,6 +24,9 @@ class Conditions(Spec):
     launch: Literal["stream", "graph", "none"] = Field(
         default="graph",
         description="how the kernel is started: stream launch, CUDA graph node, or none (launches hidden behind a queue of work)",
+    )
+    count_register_files: bool = Field(
+        default=True, description="PE arrays: count the energy of the PEs' registers; false as arXiv 2406.10491, whose artifact leaves it out"
     )
 
 
@@ -50,4 +53,29 @@ class KernelWorkload(Spec):
     conditions: Conditions = Field(default_factory=Conditions)
 
 
-WorkloadSpec = KernelWorkload
+class LayerStep(Spec):
+    """One kernel of a layer; what is left out is the layer's own."""
+
+    name: str = Field(min_length=1)
+    cascade: str | dict[str, Any]
+    sizes: dict[str, Size] = Field(default_factory=dict, description="sizes that differ from the layer's")
+    mask: MaskSpec | None = None
+    schedule: str | dict[str, Any] | None = None
+
+
+class LayerWorkload(Spec):
+    """Kernels that run one after another, tensors between them through memory: a whole layer, end to end."""
+
+    attnsim: Literal[1]
+    kind: Literal["layer"]
+    name: str = Field(min_length=1)
+    title: str = ""
+    dtype: Dtype
+    sizes: dict[str, Size] = Field(description="sizes by rank; every step takes those of its cascade", min_length=1)
+    mask: MaskSpec = Field(default_factory=lambda: DenseMask(kind="dense"))
+    conditions: Conditions = Field(default_factory=Conditions)
+    steps: list[LayerStep] = Field(min_length=1)
+
+
+WorkloadSpec = Annotated[KernelWorkload | LayerWorkload, Field(discriminator="kind")]
+"""Any workload file."""
