@@ -31,14 +31,14 @@ def run(spec: LayerWorkload, document: Document, machine: Machine | SpatialMachi
         raise SpecError(document.issue(("steps",), "every step of a layer names its own schedule; change it with --set steps.0.schedule=NAME"))
     parts = []
     for index, step in enumerate(spec.steps):
-        inner = _step(spec, document, index)
+        inner = step_document(spec, document, index)
         kernel = validate(KernelWorkload, inner)
         parts.append(api.run_kernel(kernel, inner, machine).results[0])
     total = layer_estimate(spec.name, spec.dtype, spec.sizes, parts)
     return Report(spec.name, machine.name, machine, (total, *parts), total.assumptions, lambda: (document.sha256, machine.sha256))
 
 
-def _step(spec: LayerWorkload, document: Document, index: int) -> Document:
+def step_document(spec: LayerWorkload, document: Document, index: int) -> Document:
     """A step as a workload of its own; what the layer says for all steps keeps its place in the file."""
     written = dict(document.data["steps"][index])
     cascade = load_cascade(written["cascade"], document, ("steps", index, "cascade"))

@@ -55,11 +55,16 @@ def inspect(path: Path) -> tuple[list[Issue], str]:
 
 
 def _arch(doc: Document) -> tuple[list[Issue], str]:
-    from attnsim.machine.load import build
+    from attnsim.machine.load import build_any
+    from attnsim.machine.spatial import SpatialMachine
     from attnsim.units import format_quantity
 
-    machine = build(doc)
+    machine = build_any(doc)
     peaks = ", ".join(f"{dtype} {format_quantity(machine.peak_flops(dtype), 'FLOP/s')}" for dtype in sorted(machine.dtypes))
+    if isinstance(machine, SpatialMachine):
+        from attnsim.evaluate.spatial.render import machine_text
+
+        return [], f"machine {machine.name}: {machine_text(machine)}; {peaks}"
     return [], f"machine {machine.name}: {machine.processors} {machine.processor_name}s, {peaks}"
 
 
@@ -72,21 +77,27 @@ def _cascade(doc: Document) -> tuple[list[Issue], str]:
 
 
 def _schedule(doc: Document) -> tuple[list[Issue], str]:
+    from attnsim.cascade.cascade import load_cascade
     from attnsim.schedule.names import check_names
     from attnsim.schedule.schedule import build
+    from attnsim.schedule.spatial import check_spatial_names, is_spatial, load_spatial_schedule
 
+    if is_spatial(doc):
+        spatial = load_spatial_schedule(doc.data, doc=doc)
+        check_spatial_names(spatial, load_cascade(spatial.spec.cascade, doc, ("cascade",)))
+        return [], f"schedule {spatial.name} of cascade {spatial.spec.cascade}, for PE arrays"
     schedule = build(doc)
     check_names(schedule)
     return [], f"schedule {schedule.name} of cascade {schedule.spec.cascade}"
 
 
 def _workload(doc: Document) -> tuple[list[Issue], str]:
+    from attnsim.api import workload_spec
     from attnsim.cascade.cascade import load_cascade
-    from attnsim.schedule.schedule import load_schedule
-    from attnsim.spec.workload import WorkloadSpec
-    from attnsim.spec.yaml import validate
+    from attnsim.schedule.spatial import load_any_schedule
+    from attnsim.spec.workload import LayerWorkload
 
-    spec = validate(WorkloadSpec, doc)
+    spec = workload_spec(doc)
     issues: list[Issue] = []
 
     def attempt(step: Callable[[], object]) -> None:
@@ -95,8 +106,14 @@ def _workload(doc: Document) -> tuple[list[Issue], str]:
         except SpecError as error:
             issues.extend(error.issues)
 
+    if isinstance(spec, LayerWorkload):
+        from attnsim.api_layer import step_document
+
+        for index in range(len(spec.steps)):
+            attempt(lambda index=index: issues.extend(_workload(step_document(spec, doc, index))[0]))  # type: ignore[misc]
+        return issues, f"layer {spec.name} of {len(spec.steps)} kernels"
     attempt(lambda: load_cascade(spec.cascade, doc, ("cascade",)).resolve_sizes(spec.sizes, doc=doc))
     for field, reference in (("schedule", spec.schedule), ("baseline", spec.baseline)):
         if reference is not None:
-            attempt(lambda field=field, reference=reference: load_schedule(reference, doc=doc, loc=(field,)))  # type: ignore[misc]
+            attempt(lambda field=field, reference=reference: load_any_schedule(reference, doc=doc, loc=(field,)))  # type: ignore[misc]
     return issues, f"workload {spec.name}"

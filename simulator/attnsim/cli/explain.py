@@ -72,12 +72,15 @@ def _of_workload(workload: str, arch: str | None, schedule: str | None, sets: Se
     from attnsim import api, mask
     from attnsim.cascade.cascade import load_cascade
     from attnsim.machine.load import load_machine
+    from attnsim.machine.spatial import SpatialMachine
     from attnsim.report.explain import Question
-    from attnsim.spec.workload import WorkloadSpec
-    from attnsim.spec.yaml import validate
+    from attnsim.spec.workload import LayerWorkload
 
     document = api.workload_document(workload, sets)
-    spec = validate(WorkloadSpec, document)
+    spec = api.workload_spec(document)
+    if isinstance(spec, LayerWorkload):
+        names = ", ".join(step.name for step in spec.steps)
+        raise UsageError(f"{workload!r} is a layer of several kernels ({names}); explain takes one kernel or a cascade")
     if arch is None:
         cascade = load_cascade(spec.cascade, document, ("cascade",))
         if spec.direction == "backward" and "dO" not in cascade.inputs:
@@ -88,7 +91,14 @@ def _of_workload(workload: str, arch: str | None, schedule: str | None, sets: Se
         return cascade, Question(spec.name, spec.sizes, {}, mask.from_spec(spec.mask), spec.dtype), None
     report = api.run(workload, arch, schedule=schedule, sets=sets)
     machine_sets = [text.strip().removeprefix("arch.") for text in sets if text.strip().startswith("arch.")]
-    point = api.resolve(spec, document, load_machine(arch, sets=machine_sets), schedule)
+    machine = load_machine(arch, sets=machine_sets)
+    if isinstance(machine, SpatialMachine):
+        from attnsim.api_spatial import resolve as resolve_spatial
+
+        spatial = resolve_spatial(spec, document, machine, schedule)
+        inner = {rank: size for rank, size in spatial.tiles.items() if rank in spatial.cascade.partition}
+        return spatial.cascade, Question(spec.name, spatial.sizes, inner, spatial.mask, spec.dtype), report
+    point = api.resolve(spec, document, machine, schedule)
     tiles = {rank: size for kernel in report.results[0].kernels for rank, size in kernel.tile.items() if rank in point.cascade.partition}
     return point.cascade, Question(spec.name, point.sizes, tiles, point.mask, spec.dtype), report
 

@@ -12,7 +12,10 @@ if TYPE_CHECKING:
     from attnsim.spec.yaml import Document
 
 # What a file's own `kind:` says -> the kind of library entry it is.
-KIND_OF: dict[str, Kind] = {"kernel": "workload", "cascade": "cascade", "schedule": "schedule", "gpu": "arch", "cpu": "arch"}
+KIND_OF: dict[str, Kind] = {
+    "kernel": "workload", "cascade": "cascade", "schedule": "schedule", "layer": "workload", "gpu": "arch", "cpu": "arch",
+    "spatial": "arch",
+}  # fmt: skip
 
 
 def is_path(name: str) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from attnsim.machine.machine import Machine
+from attnsim.machine.spatial import SpatialMachine
 
 SCHEMA = 1
 
@@ -96,12 +97,15 @@ def plain(value: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What `attnsim.run` returns; its repr is the table the command line prints."""
+    """What `attnsim.run` returns; its repr is the table the command line prints.
+
+    results: an Estimate (processors) or a SpatialEstimate (PE arrays) for a kernel; for a layer its LayerEstimate, then one of every step.
+    """
 
     workload_name: str
     arch_name: str
-    machine: Machine
-    results: tuple[Estimate, ...]
+    machine: Machine | SpatialMachine
+    results: tuple[Any, ...]
     assumptions: tuple[str, ...]
     digests: Callable[[], tuple[str, str]] = field(repr=False)
 

@@ -6,10 +6,14 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from attnsim.evaluate.estimate import Estimate
+from attnsim.evaluate.layer import LayerEstimate
+from attnsim.machine.spatial import SpatialMachine
 from attnsim.units import format_quantity
 
 if TYPE_CHECKING:
-    from attnsim.evaluate.estimate import Estimate, KernelEstimate, Report
+    from attnsim.evaluate.estimate import KernelEstimate, Report
+    from attnsim.evaluate.spatial.estimate import SpatialEstimate
     from attnsim.machine.machine import Machine
 
 BAR_WIDTH = 30
@@ -20,26 +24,46 @@ def render_report(report: Report) -> str:
     """The whole report: header, one block a result, assumptions. Three significant digits, no trailing newline."""
     machine = report.machine
     title = f", {machine.title}" if machine.title else ""
-    lines = [
-        f"{report.workload_name} on {report.arch_name}",
-        f"  machine    {machine.name}{title}: {machine.processors} {machine.processor_name}s",
-    ]
+    lines = [f"{report.workload_name} on {report.arch_name}", f"  machine    {machine.name}{title}: {_processors(machine)}"]
     for estimate in report.results:
-        lines += [*_header(estimate, machine, named=len(report.results) > 1), "", *_summary(estimate, machine), ""]
+        if not isinstance(estimate, Estimate):
+            lines += _other_result(estimate, machine, named=len(report.results) > 1)
+            continue
+        assert not isinstance(machine, SpatialMachine)
+        lines += [*_header(estimate, machine, named=len(report.results) > 1), "", *summary_lines(estimate, machine), ""]
         lines += [
-            *_resources(estimate),
+            *resource_lines(estimate),
             "",
-            *_bytes(estimate),
+            *byte_lines(estimate),
             "",
-            *_work(estimate),
+            *work_lines(estimate),
             "",
             *_kernels(estimate.kernels, estimate.latency_s, machine),
         ]
-        lines += ["", *_mask(estimate)]
+        lines += ["", *mask_lines(estimate)]
     assumptions = list(dict.fromkeys([*report.assumptions, *(text for estimate in report.results for text in estimate.assumptions)]))
     if assumptions:
         lines += ["", "assumptions", *(f"  - {text}" for text in assumptions)]
     return "\n".join(line.rstrip() for line in lines)
+
+
+def _processors(machine: Machine | SpatialMachine) -> str:
+    if isinstance(machine, SpatialMachine):
+        from attnsim.evaluate.spatial.render import machine_text
+
+        return machine_text(machine)
+    return f"{machine.processors} {machine.processor_name}s"
+
+
+def _other_result(estimate: SpatialEstimate | LayerEstimate, machine: Machine | SpatialMachine, named: bool) -> list[str]:
+    """A result about PE arrays, or the sum of a layer."""
+    from attnsim.evaluate.spatial.render import layer_lines, spatial_blocks
+
+    lines = ["", f"  result     {estimate.name}"] if named else []
+    if isinstance(estimate, LayerEstimate):
+        return [*lines, *layer_lines(estimate)]
+    assert isinstance(machine, SpatialMachine)
+    return [*lines, *spatial_blocks(estimate, machine)]
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = (), indent: str = "") -> str:
@@ -106,7 +130,8 @@ def _clock_note(estimate: Estimate, machine: Machine) -> str:
     return f" (boost {format_quantity(boost, 'Hz')})" if estimate.clock_hz < boost * 0.9995 else ""
 
 
-def _summary(estimate: Estimate, machine: Machine) -> list[str]:
+def summary_lines(estimate: Estimate | SpatialEstimate, machine: Machine | SpatialMachine) -> list[str]:
+    """The figures an answer starts with."""
     achieved = estimate.flops / estimate.latency_s
     peak = machine.peak_flops(estimate.dtype)
     floor_bound = max(estimate.lower_bound_by_resource_s.items(), key=lambda item: item[1], default=("", 0.0))[0]
@@ -140,7 +165,8 @@ def _summary(estimate: Estimate, machine: Machine) -> list[str]:
     return [f"{name.ljust(names)}  {value.rjust(values)}   {note}" for name, value, note in rows]
 
 
-def _resources(estimate: Estimate) -> list[str]:
+def resource_lines(estimate: Estimate | SpatialEstimate | LayerEstimate) -> list[str]:
+    """Busy time of every resource."""
     rows = []
     padded = any(
         not math.isclose(used, estimate.time_by_resource_s.get(name, 0.0) / estimate.latency_s, abs_tol=5e-4)
@@ -157,7 +183,8 @@ def _resources(estimate: Estimate) -> list[str]:
     return table(header, rows, right=(1, 2, 3) if padded else (1, 2)).split("\n")
 
 
-def _bytes(estimate: Estimate) -> list[str]:
+def byte_lines(estimate: Estimate | SpatialEstimate) -> list[str]:
+    """Traffic by level and tensor."""
     rows = []
     for level, total in estimate.bytes.items():
         tensors = estimate.bytes_by_tensor.get(level, {})
@@ -172,7 +199,8 @@ def _bytes(estimate: Estimate) -> list[str]:
     return table(["bytes by level", "total", "read", "written", "FLOP/B", "tensors"], rows, right=(1, 2, 3, 4)).split("\n")
 
 
-def _work(estimate: Estimate) -> list[str]:
+def work_lines(estimate: Estimate | SpatialEstimate) -> list[str]:
+    """Operations by unit and kind."""
     rows = [["matmul", format_quantity(estimate.flops, "FLOP"), "of the attended pairs; masked work is not counted"]]
     rows += [[f"on {unit}", format_quantity(work, "FLOP"), ""] for unit, work in estimate.flops_by_unit.items()]
     kinds = sorted(estimate.ops_by_kind.items(), key=lambda item: (-item[1], item[0]))
@@ -199,7 +227,7 @@ def _kernels(kernels: Sequence[KernelEstimate], latency_s: float, machine: Machi
     return table(header, rows, right=(1, 2, 5, 6, 7, 8)).split("\n")
 
 
-def _mask(estimate: Estimate) -> list[str]:
+def mask_lines(estimate: Estimate | SpatialEstimate) -> list[str]:
     """The mask in words; whatever else it reports follows with its own name. Counts are exact, so they are printed whole."""
     facts = dict(estimate.mask)
     kind = facts.pop("kind", "")

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from attnsim.evaluate.render import digits3, table, tile_text, whole
+from attnsim.evaluate.spatial.render import phase_lines
+from attnsim.evaluate.spatial.steady import steady_limits
 from attnsim.units import format_quantity
 
 if TYPE_CHECKING:
@@ -64,7 +66,8 @@ def explanation(cascade: Cascade, question: Question | None = None, report: Repo
         if len(cascade.positions) == 2:
             data["mask"] = _mask(cascade, question, values)
     if report is not None:
-        data["schedules"] = [_schedule(report, result) for result in report.results]
+        spatial = report.machine.kind == "spatial"
+        data["schedules"] = [(_stages if spatial else _schedule)(report, result) for result in report.results]
     return data
 
 
@@ -216,6 +219,18 @@ def _schedule(report: Report, result: Any) -> dict[str, Any]:
     }
 
 
+def _stages(report: Report, result: Any) -> dict[str, Any]:
+    """The stage plan of a schedule for PE arrays, and what bounds it however long the keys are."""
+    record = result.to_dict()
+    return {
+        "arch": report.arch_name,
+        **{name: record[name] for name in ("schedule", "latency_s", "lower_bound_s", "bound", "utilization", "utilization_by_einsum", "lag")},
+        "phases": record["phases"],
+        "limits": steady_limits(result, report.machine),
+        "text": "\n".join(line for phase in result.phases for line in phase_lines(result, phase)),
+    }
+
+
 # --- as text ---------------------------------------------------------------------------------------------------------------------------
 
 
@@ -324,7 +339,22 @@ def _mask_text(mask: Mapping[str, Any]) -> str:
     )
 
 
+def _stages_text(schedule: Mapping[str, Any]) -> str:
+    head = (
+        f"schedule {schedule['schedule']} on {schedule['arch']}: {format_quantity(schedule['latency_s'], 's')}, "
+        f"bound by {schedule['bound']}; lower bound {format_quantity(schedule['lower_bound_s'], 's')}"
+    )
+    limits = schedule["limits"]
+    lines = [head, schedule["text"]]
+    if limits:
+        busy = ", ".join(f"{name} {digits3(100 * used)} %" for name, used in limits["utilization"].items())
+        lines.append(f"  keys without end: {digits3(limits['cycles_a_tile'])} cycles a tile; busy {busy}")
+    return "\n".join(lines)
+
+
 def _schedule_text(schedule: Mapping[str, Any]) -> str:
+    if "phases" in schedule:
+        return _stages_text(schedule)
     rows = [
         [
             kernel["name"],

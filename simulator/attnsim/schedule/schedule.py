@@ -162,6 +162,9 @@ def build(doc: Document) -> Schedule:
     Raises:
         SpecError: with file, line and column of every mistake.
     """
+    if doc.data.get("target") == "spatial":
+        message = f"schedule {doc.data.get('name', '')} is for PE arrays, not for processors; attnsim list schedule shows both"
+        raise SpecError(doc.issue(("target",), message))
     spec = validate(ScheduleSpec, doc)
     issues: list[Issue] = []
     for loc, text in conditions_of(spec):

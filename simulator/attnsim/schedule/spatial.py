@@ -12,6 +12,7 @@ from attnsim.cascade.cascade import Cascade, load_cascade
 from attnsim.cascade.einsum import Einsum
 from attnsim.cascade.functions import OPERATIONS
 from attnsim.errors import InfeasibleError, Issue, SpecError, suggest
+from attnsim.schedule.schedule import Schedule, load_schedule
 from attnsim.spec import library
 from attnsim.spec.mapping import PartSize, SpatialScheduleSpec, Stationary, part_size
 from attnsim.spec.yaml import Document, validate
@@ -241,3 +242,12 @@ def load_spatial_schedule(
     if not isinstance(ref, Mapping):
         _cache[id(document)] = (document, schedule)
     return schedule
+
+
+def load_any_schedule(
+    ref: str | Path | Mapping[str, Any], *, doc: Document | None = None, loc: Sequence[str | int] = ()
+) -> Schedule | SpatialSchedule:
+    """A schedule of either target. Raises SpecError: unknown name or a mistake in the file."""
+    if is_spatial(library.load("schedule", ref, doc=doc, loc=tuple(loc))):
+        return load_spatial_schedule(ref, doc=doc, loc=loc)
+    return load_schedule(ref, doc=doc, loc=loc)

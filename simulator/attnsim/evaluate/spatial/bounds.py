@@ -25,8 +25,8 @@ def lower_bound(point: SpatialPoint) -> dict[str, float]:
     if point.key:
         p, m = point.sizes[point.query], point.sizes[point.key]
         keys = min(int(point.mask.keys(p, m)) / m, int(point.mask.queries(p, m)) / p)
-    words = sum(point.words(name) * _copies(point, name) for name in cascade.inputs) * keys
-    words += sum(point.words(name) * _copies(point, name) for name in cascade.outputs)
+    words = sum(point.words(name) * point.copies(name) for name in cascade.inputs) * keys
+    words += sum(point.words(name) * point.copies(name) for name in cascade.outputs)
     floors = {"dram": words * point.word / machine.dram.bandwidth}
     # One operation: the PEs that execute it. All together: every PE, each operation where it is cheapest.
     cheapest = 0.0
@@ -45,11 +45,3 @@ def lower_bound(point: SpatialPoint) -> dict[str, float]:
         floors[busiest] = max(floors[busiest], cheapest / pes / machine.clock_hz)
     return floors
 
-
-def _copies(point: SpatialPoint, name: str) -> int:
-    """Times a tensor exists: once for every coordinate of the batch and group ranks it has."""
-    copies = 1
-    for rank in point.cascade.tensor_ranks(name):
-        if rank in point.cascade.batch or rank in point.cascade.groups:
-            copies *= point.sizes[rank]
-    return copies

@@ -85,7 +85,7 @@ def evaluate_spatial(point: SpatialPoint, name: str, baseline: tuple[str, float]
             "buffer": buffer.scaled(point.heads * point.word),
         },
         passes=_passes(point),
-        footprint_bytes=sum(point.words(tensor) for tensor in memory.moved) * point.heads * point.word,
+        footprint_bytes=sum(point.words(tensor) * point.copies(tensor) for tensor in memory.moved) * point.word,
         latency_s=latency,
         lower_bound_s=floor,
         lower_bound_by_resource_s=floors,
@@ -179,9 +179,9 @@ def _resolved(point: SpatialPoint, plan: StagePlan) -> _Phase:
     cascade, schedule = point.cascade, point.schedule
     single = cascade.by_label[plan.labels[0]] if len(plan.labels) == 1 else None
     product = product_of(cascade, single) if single is not None else None
-    if single is not None and product is not None and not _mapped(point, plan, single):
+    if single is not None and product is not None and not schedule.spec.mapping.loop_order:
         array = point.array(plan.slots[single.label].array)
-        blocking = gemm_blocking(point, single, product, [array])
+        blocking = gemm_blocking(point, single, product, [array], _space(point, plan, single))
         memory, buffer = gemm_words(point, product, blocking, array)
         return _Phase(plan, {single.label: blocking.space}, memory, buffer, blocking=blocking)
     if not point.key:
@@ -200,11 +200,6 @@ def _resolved(point: SpatialPoint, plan: StagePlan) -> _Phase:
     block = row_block(point, plan.labels)
     memory, buffer = fused_words(point, plan, block)
     return _Phase(plan, spaces, memory, buffer, block)
-
-
-def _mapped(point: SpatialPoint, plan: StagePlan, einsum: Einsum) -> bool:
-    spacetime = point.schedule.spec.mapping.spacetime
-    return einsum.label in spacetime or plan.slots[einsum.label].array in spacetime
 
 
 def _space(point: SpatialPoint, plan: StagePlan, einsum: Einsum) -> Space | None:
@@ -405,6 +400,8 @@ def _assumptions(point: SpatialPoint, phases: list[_Phase], ports: float) -> tup
     if machine.buffer.bandwidth is None:
         over = " (more than it has)" if ports > machine.buffer.ports else ""
         notes.append(f"buffer ports are no limit: {ports:.2f} rows a cycle of {machine.buffer.ports} ports are used{over}")
+    if any(point.sizes.get(group, 0) < point.sizes.get(heads, 0) for group, heads in point.cascade.groups.items()):
+        notes.append("heads run one after another: keys and values of a group are read again for every query head")
     if machine.dram.capacity_bytes is None:
         notes.append("memory capacity is not modelled")
     if any(phase.block is not None and phase.block.spilled for phase in phases):

@@ -30,7 +30,7 @@ class Blocking:
     """How a matrix product runs. kept: the tensor blocked in the buffer; block: its rows and columns; times: loads of the other operands."""
 
     array: str
-    stationary: Stationary
+    stationary: str
     space: Space
     cycles: float
     kept: Kept
@@ -38,7 +38,15 @@ class Blocking:
     loads: tuple[int, int]
 
     def __str__(self) -> str:
-        return f"{self.stationary} stationary, {self.kept} kept in blocks of {self.block[0]} x {self.block[1]}"
+        return f"{self.stationary}, {self.kept} kept in blocks of {self.block[0]} x {self.block[1]}"
+
+
+def _spaces(product: Product, array: Array, given: Space | None) -> Iterator[tuple[str, Space]]:
+    if given is not None:
+        yield "given space", given
+        return
+    for stationary in get_args(Stationary):
+        yield f"{stationary} stationary", product.roles(stationary)[0][: len(array.shape)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +58,8 @@ class _Shape:
     reduced: int
 
 
-def gemm_blocking(point: SpatialPoint, einsum: Einsum, product: Product, arrays: list[Array]) -> Blocking:
-    """The best way to run a product on one of `arrays`.
+def gemm_blocking(point: SpatialPoint, einsum: Einsum, product: Product, arrays: list[Array], given: Space | None = None) -> Blocking:
+    """The best way to run a product on one of `arrays`. `given`: what the schedule unrolls; left out, every stationarity is tried.
 
     Raises:
         InfeasibleError: the buffer does not hold one tile of each tensor.
@@ -59,8 +67,7 @@ def gemm_blocking(point: SpatialPoint, einsum: Einsum, product: Product, arrays:
     shape = _Shape(*(prod(point.sizes[rank] for rank in ranks) for ranks in (product.rows, product.columns, product.reduced)))
     found: list[tuple[tuple[float, ...], Blocking]] = []
     for array in arrays:
-        for stationary in get_args(Stationary):
-            space = product.roles(stationary)[0][: len(array.shape)]
+        for stationary, space in _spaces(product, array, given):
             cycles = einsum_cycles(point, einsum, array, space)
             for kept, block, loads in _blocks(point, shape, array):
                 blocking = Blocking(array.name, stationary, space, cycles, kept, block, loads)

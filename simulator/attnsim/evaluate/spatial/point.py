@@ -68,6 +68,11 @@ class SpatialPoint:
         """The pass over the keys that each Einsum runs in."""
         return self.cascade.passes(self.key).pass_of if self.key else dict.fromkeys(self.cascade.by_label, 1)
 
+    def copies(self, tensor: str) -> int:
+        """Times a tensor exists: once for every coordinate of the batch and group ranks it has."""
+        hidden = {*self.cascade.batch, *self.cascade.groups}
+        return prod(self.sizes[rank] for rank in self.cascade.tensor_ranks(tensor) if rank in hidden)
+
     @property
     def word(self) -> float:
         """Bytes of a word."""
@@ -129,7 +134,7 @@ def check_point(point: SpatialPoint) -> None:
     if point.conditions.tensor_clock is not None:
         message = f"{machine.name} has one clock; change it with --set arch.clock='800 MHz'"
         raise InfeasibleError(Issue(message, path="conditions.tensor_clock"))
-    held = sum(point.words(name) for name in (*point.cascade.inputs, *point.cascade.outputs)) * point.heads * point.word
+    held = sum(point.words(name) * point.copies(name) for name in (*point.cascade.inputs, *point.cascade.outputs)) * point.word
     if machine.dram.capacity_bytes is not None and held > machine.dram.capacity_bytes:
         raise InfeasibleError(
             Issue(f"inputs and outputs take {held:.4g} B; the memory of {machine.name} holds {machine.dram.capacity_bytes:.4g} B", path="sizes")
