@@ -24,6 +24,9 @@ COLUMNS = (
 )  # fmt: skip
 """Columns every reference.csv has; a case may carry more."""
 
+CASE, TABLE = "case.yaml", "table.yaml"
+"""The files that make a folder a case of measured kernels, or a set of published tables."""
+
 CEILING_WORK = 1e12
 """FLOPs of a ceiling row: a rate has no size, so it is compared as the time of one TFLOP."""
 
@@ -98,22 +101,32 @@ def folders() -> dict[str, Path]:
     """Case name -> folder, sorted by name; of two with one name the first root wins."""
     found: dict[str, Path] = {}
     for root in roots():
-        for file in root.glob("*/case.yaml"):
+        for file in root.glob(f"*/{CASE}"):
+            found.setdefault(file.parent.name, file.parent)
+    return dict(sorted(found.items()))
+
+
+def table_folders() -> dict[str, Path]:
+    """As `folders`, of published tables."""
+    found: dict[str, Path] = {}
+    for root in roots():
+        for file in root.glob(f"*/{TABLE}"):
             found.setdefault(file.parent.name, file.parent)
     return dict(sorted(found.items()))
 
 
 def find(name: str) -> Path:
-    """Folder of a case by name (`-` and `_` are the same, case is ignored) or path. Raises SpecError with the nearest name."""
-    known = {_plain(known): folder for known, folder in folders().items()}
+    """Folder of a case or table by name (`-` and `_` are the same, case is ignored) or path. Raises SpecError with the nearest name."""
+    every = {**table_folders(), **folders()}
+    known = {_plain(known): folder for known, folder in every.items()}
     if _plain(name) in known:
         return known[_plain(name)]
     path = Path(name)
-    if path.name == "case.yaml" and path.is_file():
+    if path.name in (CASE, TABLE) and path.is_file():
         return path.parent
-    if (path / "case.yaml").is_file():
+    if (path / CASE).is_file() or (path / TABLE).is_file():
         return path
-    raise SpecError(f"no validation case {name!r}{suggest(name, list(folders()))}; `attnsim validate` without a name runs them all")
+    raise SpecError(f"no validation case {name!r}{suggest(name, list(every))}; `attnsim validate` without a name runs them all")
 
 
 def _plain(name: str) -> str:

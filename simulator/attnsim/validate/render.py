@@ -9,6 +9,7 @@ from attnsim.spec.case import Target
 from attnsim.units import format_quantity
 from attnsim.validate.cases import CasePoint
 from attnsim.validate.records import Record
+from attnsim.validate.render_published import tables_text
 from attnsim.validate.scoring import CaseScore, GroupScore, ScoredPoint, ValidationReport
 from attnsim.validate.stats import ErrorStats
 
@@ -24,6 +25,8 @@ ROWS = ("line", "row", "measured", "predicted", "error", "best possible", "set",
 
 def report_text(report: ValidationReport) -> str:
     """One summary table for all cases, what needs explaining, then every row of the cases asked for by name."""
+    if not report.cases:
+        return "\n".join(line.rstrip() for line in _tables(report))
     lines = ["|error| of the predicted time; fitted: rows the schedule's constants were fitted on, held out: all others", ""]
     lines += table(SUMMARY, [row for case in report.cases for row in _summary(case)], right=range(2, 13)).split("\n")
     everything, held_out, fitted = report.stats(), report.stats(False), report.stats(True)
@@ -38,7 +41,15 @@ def report_text(report: ValidationReport) -> str:
     for case in report.cases:
         if case.name in report.detailed:
             lines += ["", *_details(case)]
+    lines += ["", *_tables(report)] if report.tables else []
     return "\n".join(line.rstrip() for line in lines)
+
+
+def _tables(report: ValidationReport) -> Iterator[str]:
+    for index, score in enumerate(report.tables):
+        if index:
+            yield ""
+        yield from tables_text(score, score.name in report.detailed)
 
 
 def percent(fraction: float | None, signed: bool = False) -> str:

@@ -8,8 +8,9 @@ from typing import Any
 
 from attnsim.errors import AttnsimError
 from attnsim.spec.case import Target
-from attnsim.validate.cases import Case, CasePoint, Group, find, folders, load_case
+from attnsim.validate.cases import CASE, TABLE, Case, CasePoint, Group, find, folders, load_case, table_folders
 from attnsim.validate.predict import Ceiling, Predict, Prediction, engine, machine_ceiling, reason
+from attnsim.validate.published import TablesScore, score_tables
 from attnsim.validate.stats import ErrorStats
 
 
@@ -105,11 +106,12 @@ class ValidationReport:
 
     cases: tuple[CaseScore, ...]
     detailed: frozenset[str]
+    tables: tuple[TablesScore, ...] = ()
 
     @property
     def ok(self) -> bool:
-        """Every target met, nothing refused, no unexplained row below the floor."""
-        return all(case.ok for case in self.cases)
+        """Every target met, nothing refused, no unexplained row below the floor, every published table given back."""
+        return all(case.ok for case in self.cases) and all(table.ok for table in self.tables)
 
     def stats(self, fitted: bool | None = None) -> ErrorStats:
         """Statistics over the rows of all kernel cases (a ceiling is no kernel): all, fitted or held out."""
@@ -146,9 +148,11 @@ def run_cases(
     `predict` and `ceiling` take attnsim's place when a baseline is to be scored on the same rows.
     Raises SpecError for an unknown case or a faulty one; a row the engine refuses is reported, not raised.
     """
-    chosen = [find(name) for name in names] if names else list(folders().values())
-    scores = tuple(score_case(load_case(folder), predict=predict, ceiling=ceiling) for folder in dict.fromkeys(chosen))
-    return ValidationReport(scores, frozenset(score.name for score in scores) if names or verbose else frozenset())
+    chosen = dict.fromkeys([find(name) for name in names] if names else [*folders().values(), *table_folders().values()])
+    scores = tuple(score_case(load_case(folder), predict=predict, ceiling=ceiling) for folder in chosen if (folder / CASE).is_file())
+    tables = tuple(score_tables(folder) for folder in chosen if (folder / TABLE).is_file())
+    shown = frozenset(score.name for score in (*scores, *tables)) if names or verbose else frozenset()
+    return ValidationReport(scores, shown, tables)
 
 
 def score_case(case: Case, *, predict: Predict = engine, ceiling: Ceiling = machine_ceiling) -> CaseScore:

@@ -7,6 +7,7 @@ from typing import Any
 from attnsim import __version__
 from attnsim.validate.cases import CasePoint
 from attnsim.validate.records import Record
+from attnsim.validate.render_published import tables_dict
 from attnsim.validate.scoring import CaseScore, GroupScore, ScoredPoint, ValidationReport
 
 NAMING = ("arch", "kernel", "framework", "version", "provenance")
@@ -21,6 +22,7 @@ def report_dict(report: ValidationReport) -> dict[str, Any]:
         "ok": report.ok,
         "summary": {"all": report.stats().to_dict(), "fitted": report.stats(True).to_dict(), "held_out": report.stats(False).to_dict()},
         "cases": [_case(score, score.name in report.detailed) for score in report.cases],
+        "tables": [tables_dict(score, score.name in report.detailed) for score in report.tables],
     }
 
 

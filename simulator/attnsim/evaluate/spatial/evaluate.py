@@ -254,7 +254,8 @@ def _phase_estimate(point: SpatialPoint, phase: _Phase) -> PhaseEstimate:
 
 def _choice(choice: Choice) -> dict[str, Any]:
     return {
-        "row_block": "head" if choice.head else choice.rows,
+        "granularity": "head" if choice.head else "row",
+        "rows": choice.rows,
         "stationary": choice.stationary,
         "location": dict(choice.location),
         "spilled": choice.spilled,

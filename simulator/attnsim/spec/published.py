@@ -1,0 +1,103 @@
+"""What a folder of published tables says: which columns the engine must give back, how exactly, and which averages the paper prints.
+
+A folder `validation/<name>/` with `table.yaml` (this model) and its CSV files. A case (`case.yaml`) scores measured kernels by their mean
+error; a table holds a model of the paper to a tolerance, value by value.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from attnsim.spec.base import FieldError, Spec
+from attnsim.spec.case import RowFilter
+from attnsim.spec.dtype import Dtype
+from attnsim.spec.quantity import Factor, Size
+from attnsim.spec.workload import Conditions
+
+
+class Configuration(Spec):
+    """A cascade on a machine under a schedule."""
+
+    arch: str
+    schedule: str
+    cascade: str
+
+
+class Check(Spec):
+    """A column and the result that must equal it, number by number (`within`) or word by word (`words`)."""
+
+    column: str
+    result: str = Field(description="dotted place in the result, such as latency_s, bytes.dram or phases.0.choice.location.Q")
+    factor: Factor = Field(default=1.0, description="the column in SI units: 1e-12 for pJ")
+    within: float | None = Field(default=None, ge=0, description="largest relative difference of any row; left out: reported, not required")
+    words: dict[str, list[str]] = Field(default_factory=dict, description="word of the column -> words of the result that mean the same")
+    where: RowFilter = {}
+    fitted: list[RowFilter] = Field(default=[], description="rows that constants were fitted on; all others are held out")
+    note: str = ""
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Check:
+        if self.words and (self.within is not None or self.factor != 1.0):
+            raise FieldError("words are equal or not: leave `within` and `factor` out", "words")
+        return self
+
+
+class PublishedTable(Spec):
+    """One CSV file. `sizes`: rank -> column or number. `configuration`: the column that names it, `configurations` what its words mean."""
+
+    name: str
+    file: str
+    points: int = Field(ge=1, description="rows of the file, so that a truncated one is noticed")
+    configuration: str
+    configurations: dict[str, str] = Field(description="word of that column -> configuration")
+    sizes: dict[str, str | Size]
+    checks: list[Check] = Field(min_length=1)
+
+
+class Grid(Spec):
+    """The points averages run over: every row of a CSV file at every length."""
+
+    file: str
+    sizes: dict[str, str | Size]
+    ranks: list[str] = Field(description="ranks that take the length")
+    lengths: list[Size]
+
+
+class PublishedMean(Spec):
+    """An average of ratios between configurations; the results of several are added up first."""
+
+    name: str
+    result: str
+    this: list[str]
+    other: list[str]
+    ratio: Literal["other/this", "this/other"]
+    published: float
+    printed: str = Field(default="", description="as the paper prints it")
+    within: float = Field(gt=0)
+
+
+class TablesSpec(Spec):
+    """The file `table.yaml`."""
+
+    attnsim: Literal[1]
+    kind: Literal["published"]
+    name: str
+    title: str
+    source: str
+    licence: str = ""
+    dtype: Dtype
+    conditions: Conditions = Field(default_factory=Conditions)
+    configurations: dict[str, Configuration]
+    tables: list[PublishedTable] = Field(min_length=1)
+    grid: Grid | None = None
+    mean: Literal["arithmetic", "geometric"] = Field(default="arithmetic", description="the mean the paper uses")
+    mean_note: str = ""
+    means: list[PublishedMean] = []
+
+    @model_validator(mode="after")
+    def _means_need_points(self) -> TablesSpec:
+        if self.means and self.grid is None:
+            raise FieldError("averages need a `grid` of points", "means")
+        return self

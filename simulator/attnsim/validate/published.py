@@ -1,0 +1,232 @@
+"""Published tables scored value by value: what the engine gives back, how far off the worst row is, and the averages of the paper."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import fmean, geometric_mean
+from typing import Any
+
+from attnsim.errors import AttnsimError, Issue, SpecError, suggest
+from attnsim.spec.published import Check, PublishedMean, PublishedTable, TablesSpec
+from attnsim.spec.yaml import Document, load_yaml, validate
+from attnsim.validate.predict import reason
+from attnsim.validate.records import Record, any_match, matches, read_csv
+
+NOTHING = 1e-12
+"""Below this a value is zero: relative differences of nothing say nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """One value of a table beside the engine's. error: relative, signed; 0 or infinite for words."""
+
+    record: Record
+    published: str
+    predicted: Any
+    error: float
+    fitted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CheckScore:
+    """A column of one configuration. failures: (row, why there is no prediction)."""
+
+    table: str
+    configuration: str
+    check: Check
+    values: tuple[Value, ...]
+    failures: tuple[tuple[Record, str], ...] = ()
+
+    def worst(self, fitted: bool | None = None) -> float | None:
+        """Largest |relative difference|: of all rows, fitted or held-out ones; None for no rows."""
+        return max((abs(value.error) for value in self.values if fitted is None or value.fitted is fitted), default=None)
+
+    @property
+    def differing(self) -> tuple[Value, ...]:
+        """Values outside the tolerance."""
+        limit = 0.0 if self.check.words else self.check.within
+        return () if limit is None else tuple(value for value in self.values if abs(value.error) > limit)
+
+    @property
+    def ok(self) -> bool:
+        """Every row predicted and within the tolerance, where there is one."""
+        return not self.failures and not self.differing
+
+
+@dataclass(frozen=True, slots=True)
+class MeanScore:
+    """An average beside the published one."""
+
+    mean: PublishedMean
+    kind: str
+    n: int
+    arithmetic: float
+    geometric: float
+
+    @property
+    def value(self) -> float:
+        """The mean the paper uses."""
+        return self.arithmetic if self.kind == "arithmetic" else self.geometric
+
+    @property
+    def error(self) -> float:
+        """Relative difference from the published value."""
+        return self.value / self.mean.published - 1
+
+    @property
+    def ok(self) -> bool:
+        """Whether it is within the tolerance."""
+        return abs(self.error) <= self.mean.within
+
+
+@dataclass(frozen=True, slots=True)
+class TablesScore:
+    """A folder of published tables, scored."""
+
+    spec: TablesSpec
+    folder: Path
+    checks: tuple[CheckScore, ...]
+    means: tuple[MeanScore, ...]
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.folder.name
+
+    @property
+    def ok(self) -> bool:
+        """Whether every check and every mean is."""
+        return all(check.ok for check in self.checks) and all(mean.ok for mean in self.means)
+
+
+@dataclass(slots=True)
+class _Engine:
+    """Answers of `attnsim.run`, each computed once."""
+
+    spec: TablesSpec
+    answers: dict[tuple[str, tuple[tuple[str, int], ...]], dict[str, Any]] = field(default_factory=dict)
+
+    def result(self, configuration: str, sizes: Mapping[str, int]) -> dict[str, Any]:
+        from attnsim.api import run
+        from attnsim.cascade.cascade import load_cascade
+
+        chosen = self.spec.configurations[configuration]
+        cascade = load_cascade(chosen.cascade)
+        own = {rank: size for rank, size in sizes.items() if rank in cascade.ranks}
+        key = configuration, tuple(sorted(own.items()))
+        if key not in self.answers:
+            workload = {
+                "attnsim": 1, "kind": "kernel", "name": f"{self.spec.name}: {configuration}", "cascade": chosen.cascade, "sizes": own,
+                "dtype": self.spec.dtype, "schedule": chosen.schedule,
+                "conditions": {"count_register_files": self.spec.conditions.count_register_files},
+            }  # fmt: skip
+            self.answers[key] = run(workload, chosen.arch).results[0].to_dict()
+        return self.answers[key]
+
+
+def score_tables(folder: Path) -> TablesScore:
+    """Score `table.yaml` of a folder. Raises SpecError for everything wrong in it; a row the engine refuses is reported, not raised."""
+    document = load_yaml(folder / "table.yaml")
+    spec = validate(TablesSpec, document)
+    issues = list(_unknown_configurations(spec, document))
+    if issues:
+        raise SpecError(issues)
+    engine = _Engine(spec)
+    checks: list[CheckScore] = []
+    for index, table in enumerate(spec.tables):
+        checks += _table(folder, document, index, table, engine)
+    return TablesScore(spec, folder, tuple(checks), tuple(_means(folder, spec, engine)))
+
+
+def _unknown_configurations(spec: TablesSpec, document: Document) -> Iterator[Issue]:
+    known = spec.configurations
+    for index, table in enumerate(spec.tables):
+        for word, name in table.configurations.items():
+            if name not in known:
+                yield document.issue(("tables", index, "configurations", word), f"no configuration '{name}'{suggest(name, known)}")
+    for index, mean in enumerate(spec.means):
+        for which in ("this", "other"):
+            for place, name in enumerate(getattr(mean, which)):
+                if name not in known:
+                    yield document.issue(("means", index, which, place), f"no configuration '{name}'{suggest(name, known)}")
+
+
+def _table(folder: Path, document: Document, index: int, table: PublishedTable, engine: _Engine) -> Iterator[CheckScore]:
+    columns = {table.configuration, *(check.column for check in table.checks), *(c for c in table.sizes.values() if isinstance(c, str))}
+    found = read_csv(folder / table.file, sorted(columns))
+    if len(found.records) != table.points:
+        raise SpecError(document.issue(("tables", index, "points"), f"says {table.points} rows, but {found.file} has {len(found.records)}"))
+    for number, check in enumerate(table.checks):
+        if not any(matches(record.values, check.where) for record in found.records):
+            raise SpecError(document.issue(("tables", index, "checks", number, "where"), f"matches no row of {table.file}"))
+    for word, configuration in table.configurations.items():
+        rows = [record for record in found.records if record.values[table.configuration] == word]
+        if not rows:
+            raise SpecError(document.issue(("tables", index, "configurations", word), f"no row of {table.file} is called '{word}'"))
+        for check in table.checks:
+            chosen = [record for record in rows if matches(record.values, check.where)]
+            if chosen:
+                yield _check(table, configuration, check, chosen, engine)
+
+
+def _check(table: PublishedTable, configuration: str, check: Check, rows: list[Record], engine: _Engine) -> CheckScore:
+    values: list[Value] = []
+    failures: list[tuple[Record, str]] = []
+    for record in rows:
+        try:
+            result = engine.result(configuration, _sizes(table.sizes, record))
+            predicted = pick(result, check.result)
+        except AttnsimError as error:
+            failures.append((record, reason(error)))
+            continue
+        published = record.values[check.column]
+        values.append(Value(record, published, predicted, _error(check, published, predicted), any_match(record.values, check.fitted)))
+    return CheckScore(table.name, configuration, check, tuple(values), tuple(failures))
+
+
+def _sizes(sizes: Mapping[str, str | int], record: Record) -> dict[str, int]:
+    return {rank: int(record.values[column]) if isinstance(column, str) else column for rank, column in sizes.items()}
+
+
+def pick(result: Mapping[str, Any], path: str) -> Any:
+    """The value at a dotted place of a result; numbers address list entries. Raises SpecError where there is none."""
+    value: Any = result
+    for step in path.split("."):
+        try:
+            value = value[int(step)] if isinstance(value, list) else value[step]
+        except (KeyError, IndexError, ValueError, TypeError):
+            raise SpecError(f"the result has no {path!r}: nothing at {step!r}") from None
+    return value
+
+
+def _error(check: Check, published: str, predicted: Any) -> float:
+    if check.words:
+        return 0.0 if str(predicted) in check.words.get(published, []) else math.inf
+    try:
+        reference = float(published) * check.factor
+    except ValueError:
+        raise SpecError(f"{check.column} is {published!r}; a number is wanted") from None
+    if abs(reference) < NOTHING and abs(predicted) < NOTHING:
+        return 0.0
+    return math.inf if reference == 0 else float(predicted) / reference - 1
+
+
+def _means(folder: Path, spec: TablesSpec, engine: _Engine) -> Iterator[MeanScore]:
+    if spec.grid is None:
+        return
+    columns = [column for column in spec.grid.sizes.values() if isinstance(column, str)]
+    rows = read_csv(folder / spec.grid.file, columns).records
+    points = [
+        {**_sizes(spec.grid.sizes, record), **dict.fromkeys(spec.grid.ranks, length)} for record in rows for length in spec.grid.lengths
+    ]
+    for mean in spec.means:
+        ratios = []
+        for sizes in points:
+            this, other = (
+                sum(float(pick(engine.result(name, sizes), mean.result)) for name in names) for names in (mean.this, mean.other)
+            )
+            ratios.append(other / this if mean.ratio == "other/this" else this / other)
+        yield MeanScore(mean, spec.mean, len(ratios), fmean(ratios), geometric_mean(ratios))
