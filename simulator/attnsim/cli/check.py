@@ -107,7 +107,7 @@ def _workload(doc: Document) -> tuple[list[Issue], str]:
             issues.extend(error.issues)
 
     if isinstance(spec, LayerWorkload):
-        from attnsim.api_layer import step_document
+        from attnsim.api.layer import step_document
 
         for index in range(len(spec.steps)):
             attempt(lambda index=index: issues.extend(_workload(step_document(spec, doc, index))[0]))  # type: ignore[misc]

@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from attnsim.cli.common import check_writable, cli_command, deliver, format_option, output_option, pick_format, schedule_option, set_option
+from attnsim.cli.common import (
+    check_writable,
+    cli_command,
+    deliver,
+    format_option,
+    narrate,
+    output_option,
+    pick_format,
+    schedule_option,
+    set_option,
+)
 from attnsim.errors import SpecError, UsageError, suggest
 
 if TYPE_CHECKING:
@@ -21,24 +31,36 @@ ROLES: tuple[Kind, ...] = ("workload", "cascade")
 FORMATS = ("text", "json")
 
 
-@cli_command("explain", "attnsim explain llama3-8b-prefill h100_sxm", "attnsim explain attention-3pass")
+@cli_command(
+    "explain",
+    "attnsim explain llama3-8b-prefill h100_sxm",
+    "attnsim explain attention-3pass",
+    "attnsim explain fusemax-bert-attention fusemax_cloud --epoch epoch.svg",
+)
 @click.argument("workload")
 @click.argument("arch", required=False)
 @schedule_option
 @set_option
+@click.option("--epoch", metavar="FILE", help="PE arrays: draw which array is busy when in one steady-state epoch; .svg, .pdf or .png.")
 @format_option(*FORMATS)
 @output_option
-def command(workload: str, arch: str | None, schedule: str | None, sets: tuple[str, ...], format_: str | None, output: str | None) -> None:
+def command(
+    workload: str, arch: str | None, schedule: str | None, sets: tuple[str, ...], epoch: str | None, format_: str | None, output: str | None
+) -> None:
     """Show the equations, passes, footprints and formulas of a workload.
 
     Passes over each rank with the reason for every new pass, live footprint of each tensor, operations, FLOPs and compulsory traffic as
-    closed forms and as integers, and the attended pairs of the mask. With ARCH also the schedule as resolved: kernels, tiles, CTAs, waves.
+    closed forms and as integers, and the attended pairs of the mask. With ARCH also the schedule as resolved: kernels, tiles, CTAs, waves;
+    on PE arrays the stage plan with its cycles, what bounds it, and with --epoch a picture of it.
     WORKLOAD may be a bare cascade; without sizes only the formulas are printed.
     """
     check_writable(output)
+    check_writable(epoch)
     from attnsim.report.explain import explanation, explanation_text
 
     cascade, question, report = resolve(workload, arch, schedule, sets)
+    if epoch is not None:
+        _draw_epoch(report, Path(epoch))
     data = explanation(cascade, question, report)
     if pick_format(format_, output, FORMATS) == "json":
         from attnsim.report.export import to_json
@@ -46,6 +68,17 @@ def command(workload: str, arch: str | None, schedule: str | None, sets: tuple[s
         deliver(to_json(data), output)
     else:
         deliver(explanation_text(data), output)
+
+
+def _draw_epoch(report: Report | None, path: Path) -> None:
+    """Raises: UsageError where there is no stage plan to draw."""
+    if report is None or report.machine.kind != "spatial":
+        raise UsageError("--epoch draws the stage plan of a schedule for PE arrays: name a workload and a machine such as fusemax_cloud")
+    from attnsim import __version__
+    from attnsim.report.epoch import save
+
+    data = save(report.results[0], report.arch_name, path, __version__)
+    narrate(f"wrote {path} and {data}")
 
 
 def resolve(workload: str, arch: str | None, schedule: str | None, sets: Sequence[str]) -> tuple[Cascade, Question | None, Report | None]:
@@ -93,7 +126,7 @@ def _of_workload(workload: str, arch: str | None, schedule: str | None, sets: Se
     machine_sets = [text.strip().removeprefix("arch.") for text in sets if text.strip().startswith("arch.")]
     machine = load_machine(arch, sets=machine_sets)
     if isinstance(machine, SpatialMachine):
-        from attnsim.api_spatial import resolve as resolve_spatial
+        from attnsim.api.spatial import resolve as resolve_spatial
 
         spatial = resolve_spatial(spec, document, machine, schedule)
         inner = {rank: size for rank, size in spatial.tiles.items() if rank in spatial.cascade.partition}

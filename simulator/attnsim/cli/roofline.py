@@ -39,10 +39,6 @@ def command(names: tuple[str, ...], schedule: str | None, sets: tuple[str, ...],
     from attnsim.report.roofline import charts
 
     reports = [attnsim.run(workload, arch, schedule=schedule, sets=sets) for arch in archs for workload in workloads]
-    for report in reports:
-        if report.machine.kind == "spatial" or len(report.results) > 1:
-            what = f"{report.arch_name} is a machine of PE arrays" if report.machine.kind == "spatial" else f"{report.workload_name} is a layer"
-            raise UsageError(f"{what}; rooflines show one kernel on processors. Its stage plan: attnsim explain WORKLOAD ARCH --epoch FILE.svg")
     data = save(charts(reports), Path(output), attnsim.__version__)
     narrate(f"wrote {output} and {data}")
 

@@ -6,14 +6,13 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from attnsim.evaluate.estimate import Estimate
 from attnsim.evaluate.layer import LayerEstimate
+from attnsim.evaluate.spatial.estimate import SpatialEstimate
 from attnsim.machine.spatial import SpatialMachine
 from attnsim.units import format_quantity
 
 if TYPE_CHECKING:
-    from attnsim.evaluate.estimate import KernelEstimate, Report
-    from attnsim.evaluate.spatial.estimate import SpatialEstimate
+    from attnsim.evaluate.estimate import Estimate, KernelEstimate, Report
     from attnsim.machine.machine import Machine
 
 BAR_WIDTH = 30
@@ -26,7 +25,7 @@ def render_report(report: Report) -> str:
     title = f", {machine.title}" if machine.title else ""
     lines = [f"{report.workload_name} on {report.arch_name}", f"  machine    {machine.name}{title}: {_processors(machine)}"]
     for estimate in report.results:
-        if not isinstance(estimate, Estimate):
+        if isinstance(estimate, SpatialEstimate | LayerEstimate):
             lines += _other_result(estimate, machine, named=len(report.results) > 1)
             continue
         assert not isinstance(machine, SpatialMachine)

@@ -1,4 +1,4 @@
-"""A spatial accelerator as the evaluator sees it: small frozen types in SI units, made from an arch file by `attnsim.machine.load_spatial`."""
+"""A spatial accelerator as the evaluator sees it: small frozen types in SI units, made by `attnsim.machine.load_spatial`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class RegisterFile:
 
 @dataclass(frozen=True, slots=True)
 class Array:
-    """A PE array. `actions` gives each operation as (unit, actions) pairs, `cycles` what it costs one PE; `copies` arrays share the work."""
+    """A PE array. `actions` gives an operation as (unit, actions) pairs, `cycles` what it costs a PE; `copies` arrays share the work."""
 
     name: str
     shape: tuple[int, ...]

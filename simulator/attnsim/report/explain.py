@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from attnsim.evaluate.render import digits3, table, tile_text, whole
 from attnsim.evaluate.spatial.render import phase_lines
 from attnsim.evaluate.spatial.steady import steady_limits
+from attnsim.machine.spatial import SpatialMachine
 from attnsim.units import format_quantity
 
 if TYPE_CHECKING:
@@ -193,6 +194,8 @@ def _mask(cascade: Cascade, question: Question, values: _Values) -> dict[str, An
 
 
 def _schedule(report: Report, result: Any) -> dict[str, Any]:
+    machine = report.machine
+    assert not isinstance(machine, SpatialMachine)
     kernels = [
         {
             "name": kernel.name,
@@ -211,7 +214,7 @@ def _schedule(report: Report, result: Any) -> dict[str, Any]:
     return {
         "arch": report.arch_name,
         "schedule": result.schedule,
-        "processor": report.machine.processor_name,
+        "processor": machine.processor_name,
         "latency_s": result.latency_s,
         "lower_bound_s": result.lower_bound_s,
         "bound": result.bound,
@@ -221,12 +224,16 @@ def _schedule(report: Report, result: Any) -> dict[str, Any]:
 
 def _stages(report: Report, result: Any) -> dict[str, Any]:
     """The stage plan of a schedule for PE arrays, and what bounds it however long the keys are."""
-    record = result.to_dict()
+    record, machine = result.to_dict(), report.machine
+    assert isinstance(machine, SpatialMachine)
     return {
         "arch": report.arch_name,
-        **{name: record[name] for name in ("schedule", "latency_s", "lower_bound_s", "bound", "utilization", "utilization_by_einsum", "lag")},
+        **{
+            name: record[name]
+            for name in ("schedule", "latency_s", "lower_bound_s", "bound", "utilization", "utilization_by_einsum", "lag")
+        },
         "phases": record["phases"],
-        "limits": steady_limits(result, report.machine),
+        "limits": steady_limits(result, machine),
         "text": "\n".join(line for phase in result.phases for line in phase_lines(result, phase)),
     }
 

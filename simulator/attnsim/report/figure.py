@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -54,6 +54,11 @@ def save(charts: Sequence[Chart], path: Path, version: str) -> Path:
 
 def render(charts: Sequence[Chart], format_: str, version: str) -> bytes:
     """The figure as bytes of an SVG, PDF or PNG file; the same input gives the same bytes."""
+    return figure_bytes(lambda: draw(charts, version), format_)
+
+
+def figure_bytes(make: Callable[[], Figure], format_: str) -> bytes:
+    """A figure as bytes of an SVG, PDF or PNG file: no dates, no random ids."""
     import matplotlib
 
     silent: dict[str, dict[str, Any]] = {
@@ -63,7 +68,7 @@ def render(charts: Sequence[Chart], format_: str, version: str) -> bytes:
     }
     with matplotlib.rc_context({"svg.hashsalt": "attnsim", "font.size": FONT, "pdf.fonttype": 42}):
         buffer = io.BytesIO()
-        draw(charts, version).savefig(buffer, format=format_, dpi=150, metadata=silent[format_])
+        make().savefig(buffer, format=format_, dpi=150, metadata=silent[format_])
     return buffer.getvalue()
 
 

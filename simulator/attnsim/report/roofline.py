@@ -10,6 +10,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from attnsim.errors import UsageError
+from attnsim.machine.spatial import SpatialMachine
+
 if TYPE_CHECKING:
     from attnsim.evaluate.estimate import Report
     from attnsim.machine.machine import Machine
@@ -108,6 +111,13 @@ def charts(reports: Iterable[Report]) -> tuple[Chart, ...]:
 
 def _chart(arch: str, reports: Sequence[Report]) -> Chart:
     machine = reports[0].machine
+    if isinstance(machine, SpatialMachine):
+        raise UsageError(
+            f"{arch} is a machine of PE arrays, which a roofline does not show; draw its epoch: attnsim explain --epoch FILE.svg"
+        )
+    layers = [report.workload_name for report in reports if any(result.kind == "layer" for result in report.results)]
+    if layers:
+        raise UsageError(f"{layers[0]} is a layer of several kernels; a roofline shows single kernels")
     kernels = tuple(
         Kernel(
             name=result.name,

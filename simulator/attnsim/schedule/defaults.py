@@ -82,4 +82,6 @@ def default_spatial_schedule(context: Mapping[str, Value]) -> SpatialSchedule:
     for rule in default_rules().rules:
         if holds(rule.when, context):
             return load_spatial_schedule(rule.schedule)
-    raise InfeasibleError(f"no default schedule for cascade {context['cascade']} on PE arrays; name one with `schedule:` (attnsim list schedule)")
+    raise InfeasibleError(
+        f"no default schedule for cascade {context['cascade']} on PE arrays; name one with `schedule:` (attnsim list schedule)"
+    )

@@ -155,6 +155,12 @@ def check_spatial_names(schedule: SpatialSchedule, cascade: Cascade) -> None:
 def _name_faults(schedule: SpatialSchedule, cascade: Cascade) -> Iterator[Fault]:
     spec = schedule.spec
     labels, ranks = set(cascade.by_label), set(cascade.ranks)
+    planned = {label for _, label in placed(spec)}
+    if spec.fusion == "stages" and spec.cascade != cascade.name and planned != labels:
+        lacking = ", ".join(sorted(planned - labels)) or "nothing of its own"
+        message = f"the stage plan is for cascade {spec.cascade}; {cascade.name} does not compute {lacking}: name a schedule written for it"
+        yield (("stages",) if spec.stages else ("phases",)), message
+        return
     tensors = labels | set(cascade.inputs)
     where = "" if spec.cascade == cascade.name else f"; the schedule was written for {spec.cascade}"
 

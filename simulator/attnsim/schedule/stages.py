@@ -139,29 +139,32 @@ def _broken(schedule: SpatialSchedule, slot: Slot, message: str) -> InfeasibleEr
     return schedule.infeasible(f"the stage plan breaks a dependency: {message}", "stages", slot.stage, slot.array, slot.place)
 
 
-def stall_cycles(cascade: Cascade, plan: StagePlan, drain: Callable[[Einsum, str], float]) -> float:
-    """Cycles that a tile waits for arrays to drain when no other tile fills the gap; 0 for a pipelined plan.
+def stall(cascade: Cascade, plan: StagePlan, drain: Callable[[Einsum, str], float]) -> tuple[float, str]:
+    """Cycles that a tile waits for arrays to drain when no other tile fills the gap, and the Einsum last waited for; (0, "") if pipelined.
 
     An array that reduces over a rank it unrolls delivers its result `drain` cycles after the last operand went in, and what depends on the
     result, on whatever array, can only then come back to it. `drain(einsum, array)` is that depth, 0 where nothing is reduced in space. The
     longest chain of such returns counts; a result that only feeds other arrays drains behind the next tile.
     """
+    longest = (0.0, "")
     if plan.pipelined:
-        return 0.0
-    longest = 0.0
-    for array in {slot.array for slot in plan.slots.values()}:
-        waited: dict[str, tuple[float, float]] = {}  # cycles waited so far, cycles of a drain not yet paid
+        return longest
+    for array in dict.fromkeys(slot.array for slot in plan.slots.values()):
+        waited: dict[str, tuple[float, str, float, str]] = {}  # waited so far and for what; drain not yet paid and of what
         for einsum in cascade.einsums:
             if einsum.label not in plan.slots or plan.lag[einsum.label]:
                 continue
-            paid = owed = 0.0
+            paid, owed = (0.0, ""), (0.0, "")
             here = plan.slots[einsum.label].array == array
             for ref in _own_tile(plan.slots, einsum):
                 if ref.name not in waited:
                     continue
-                before, pending = waited[ref.name]
-                paid = max(paid, before + (pending if here else 0.0))
-                owed = max(owed, 0.0 if here else pending)
-            waited[einsum.label] = (paid, drain(einsum, array) if here else owed)
+                before, last, pending, source = waited[ref.name]
+                paid = max(paid, (before + pending, source) if here and pending else (before, last))
+                if not here:
+                    owed = max(owed, (pending, source))
+            if here:
+                owed = (drain(einsum, array), einsum.label)
+            waited[einsum.label] = (*paid, *owed)
             longest = max(longest, paid)
     return longest

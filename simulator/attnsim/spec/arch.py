@@ -304,7 +304,7 @@ def _numbers(node: object, loc: Loc, source: str, note: str) -> Iterator[tuple[L
         if isinstance(node, Group) and (node.source or node.note):
             source, note = (node.source, node.note) if node.source else (source, node.note)
         for name in type(node).model_fields:
-            if name != "attnsim":
+            if name != "attnsim" and name in node.model_fields_set:
                 yield from _numbers(getattr(node, name), (*loc, name), source, note)
     elif isinstance(node, Mapping):
         for key, value in node.items():

@@ -54,6 +54,7 @@ class CascadeSpec(Spec):
     source: str = ""
     computes: str = Field(default="", description="name of the function it computes; cascades with the same name give the same result")
     aliases: list[str] = Field(default_factory=list)
+    algorithms: list[str] = Field(default_factory=list, description="published algorithms that compute it this way")
     ranks: dict[str, str] = Field(description="every rank and what it stands for, for example {P: query, M: key}", min_length=1)
     batch: list[str] = Field(default_factory=lambda: ["B", "H"], description="ranks that are left out of the equations")
     groups: dict[str, str] = Field(

@@ -165,12 +165,12 @@ def _article(kind: str) -> str:
 
 def _everything(kind: Kind, doc: Document, issues: tuple[Any, ...]) -> list[Any]:
     """The YAML mistakes of a file and the mistakes validation finds in what is left of it, so that one run shows all."""
-    from attnsim.spec.schema import MODELS, model_of
+    from attnsim.spec.schema import MODELS, model_for
 
     found = list(issues)
     if kind in MODELS:
         try:
-            validate(model_of(kind), doc)
+            validate(model_for(kind, doc.data), doc)
         except SpecError as error:
             broken = {issue.path for issue in issues}  # a value that could not be read is empty now: no news
             found += [issue for issue in error.issues if issue.path not in broken]

@@ -86,7 +86,9 @@ class MappingSpec(Spec):
         default_factory=dict, description="outermost first; {P: [capacity(buffer), uniform_shape(pe2d.columns)]} makes P2, P1, P0"
     )
     loop_order: list[str] = Field(
-        default_factory=list, alias="loop-order", description="loops over tiles, outermost first, batch ranks left out; such as [P2, M1, P1]"
+        default_factory=list,
+        alias="loop-order",
+        description="loops over tiles, outermost first, batch ranks left out; such as [P2, M1, P1]",
     )
     spacetime: dict[str, Spacetime] = Field(default_factory=dict, description="array or Einsum -> what it unrolls")
 
@@ -124,10 +126,11 @@ class SearchSpec(Spec):
     weigh: list[str] = Field(default_factory=list, description="Einsums whose latency decides; left out: all of the phase")
     spill: Literal["bypass", "reload"] = Field(
         default="bypass",
-        description="what the search believes of a share that does not fit: bypass, it is not loaded in vain; reload, it is loaded and lost",
+        description="what a search believes of what does not fit: bypass, it is not loaded in vain; reload, it is loaded and lost",
     )
     ramp: dict[Stationary, CyclesConstant] = Field(
-        default_factory=dict, description="cycles a matrix product takes to start and stop once every row block, in the search's own latency"
+        default_factory=dict,
+        description="cycles a matrix product takes to start and stop once every row block, in the search's own latency",
     )
     source: str = ""
 
@@ -152,7 +155,8 @@ class SpatialScheduleSpec(Spec):
     stages: list[Stage] = Field(default_factory=list, description="the stage plan of one fused phase")
     phases: list[Phase] = Field(default_factory=list, description="several phases one after another, in place of `stages`")
     pipelined: bool = Field(
-        default=True, description="stages of neighbouring tiles overlap; false: every tile pays the fill and drain of the arrays it returns to"
+        default=True,
+        description="stages of neighbouring tiles overlap; false: every tile pays the fill and drain of the arrays it returns to",
     )
     interleave: list[list[str]] = Field(
         default_factory=list, description="Einsums that alternate cycle by cycle on one array, such as [QK, SLNV]; needs `pipelined`"
@@ -162,7 +166,7 @@ class SpatialScheduleSpec(Spec):
     )
     chained: list[list[str]] = Field(
         default_factory=list,
-        description="operations of one Einsum that form one pipelined operation of the PE, such as [sub, exp]: they cost the longest of them, "
+        description="operations of one Einsum that form one pipelined operation of the PE, such as [sub, exp]: they cost the longest, "
         "not their sum",
     )
     double_buffered: bool = Field(default=False, description="tiles and row blocks of inputs and outputs are held twice")

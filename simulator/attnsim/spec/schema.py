@@ -9,19 +9,21 @@ The YAML language server documents draft-07, so the 2020-12 schema that pydantic
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Union
 
 from attnsim.errors import UsageError, suggest
 
-MODELS: Final = {
-    "arch": "attnsim.spec.arch:ArchSpec",
-    "workload": "attnsim.spec.workload:WorkloadSpec",
-    "cascade": "attnsim.spec.cascade:CascadeSpec",
-    "schedule": "attnsim.spec.schedule:ScheduleSpec",
+MODELS: Final[Mapping[str, tuple[str, ...]]] = {
+    "arch": ("attnsim.spec.arch:ArchSpec", "attnsim.spec.spatial:SpatialArchSpec"),
+    "workload": ("attnsim.spec.workload:KernelWorkload", "attnsim.spec.workload:LayerWorkload"),
+    "cascade": ("attnsim.spec.cascade:CascadeSpec",),
+    "schedule": ("attnsim.spec.schedule:ScheduleSpec", "attnsim.spec.mapping:SpatialScheduleSpec"),
 }
+"""Kind of file -> the models one may be, told apart by `kind`, or for schedules by `target`."""
 _DIALECT: Final = "http://json-schema.org/draft-07/schema#"
 # OpenAPI's `discriminator` only repeats `const`, and pydantic's titles only repeat the names
 _DROPPED: Final = ("discriminator", "title")
@@ -31,7 +33,20 @@ def model_of(kind: str) -> Any:
     """The model (a class or a union of classes) that files of a kind are validated against; raises UsageError for a kind without one."""
     if kind not in MODELS:
         raise UsageError(f"there is no schema for '{kind}'{suggest(kind, MODELS) or '; there is one for ' + ', '.join(MODELS)}")
-    module, _, attribute = MODELS[kind].partition(":")
+    first, *others = (_model(name) for name in MODELS[kind])
+    return Union[(first, *others)] if others else first  # noqa: UP007 - made of a tuple
+
+
+def model_for(kind: str, data: Mapping[str, Any]) -> Any:
+    """The one model a document of a kind is meant for, as its `kind:` or `target:` says."""
+    models = [_model(name) for name in MODELS[kind]]
+    if kind == "schedule":
+        return models[data.get("target") == "spatial"]
+    return models[data.get("kind") in ("spatial", "layer")] if len(models) > 1 else models[0]
+
+
+def _model(name: str) -> Any:
+    module, _, attribute = name.partition(":")
     return getattr(import_module(module), attribute)
 
 

@@ -134,7 +134,10 @@ def _op_faults(spec: SpatialArchSpec) -> Iterator[Fault]:
             loc = ("arrays", name, "ops", op)
             for part in cost.expand:
                 if part not in native:
-                    yield (*loc, "expand", part), f"expands into {part!r}, which the PE does not execute itself; it executes {', '.join(native)}"
+                    yield (
+                        (*loc, "expand", part),
+                        f"expands into {part!r}, which the PE does not execute itself; it executes {', '.join(native)}",
+                    )
             unit = cost.unit or op
             if not cost.expand and unit not in array.units:
                 yield loc, f"no energy is given for unit {unit!r}; add it under arrays.{name}.units{suggest(unit, array.units)}"
@@ -143,7 +146,10 @@ def _op_faults(spec: SpatialArchSpec) -> Iterator[Fault]:
 def _width_faults(spec: SpatialArchSpec) -> Iterator[Fault]:
     widths = {BITS[dtype] for dtype in spec.dtypes}
     if len(widths) > 1:
-        yield ("dtypes",), f"formats of one width are needed, since a PE has one word size; these have {', '.join(map(str, sorted(widths)))} bits"
+        yield (
+            ("dtypes",),
+            f"formats of one width are needed, since a PE has one word size; these have {', '.join(map(str, sorted(widths)))} bits",
+        )
     width = max(widths) / 8
     if spec.buffer.row.value % width:
         yield ("buffer", "row"), f"a row of {spec.buffer.row.value:g} B holds no whole number of {width:g}-byte words"

@@ -26,7 +26,8 @@ class Conditions(Spec):
         description="how the kernel is started: stream launch, CUDA graph node, or none (launches hidden behind a queue of work)",
     )
     count_register_files: bool = Field(
-        default=True, description="PE arrays: count the energy of the PEs' registers; false as arXiv 2406.10491, whose artifact leaves it out"
+        default=True,
+        description="PE arrays: count the energy of the PEs' registers; false as arXiv 2406.10491, whose artifact leaves it out",
     )
 
 

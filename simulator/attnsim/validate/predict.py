@@ -44,9 +44,12 @@ def machine_ceiling(arch: ArchRef, dtype: str) -> tuple[float, float]:
     Raises MissingDataError where the arch file has no measured matrix product to know the energy of an operation from.
     """
     from attnsim.machine.load import load_machine
+    from attnsim.machine.machine import Machine
     from attnsim.machine.power import sustained_gemm
 
     machine = load_machine(arch)
+    if not isinstance(machine, Machine):
+        raise MissingDataError(f"{machine.name} is a machine of PE arrays; nothing was measured on it")
     settled = sustained_gemm(machine, dtype)
     if settled is None:
         raise MissingDataError(f"{machine.name} gives no measured matrix product for {dtype} under power.gemm")

@@ -225,8 +225,6 @@ def _means(folder: Path, spec: TablesSpec, engine: _Engine) -> Iterator[MeanScor
     for mean in spec.means:
         ratios = []
         for sizes in points:
-            this, other = (
-                sum(float(pick(engine.result(name, sizes), mean.result)) for name in names) for names in (mean.this, mean.other)
-            )
+            this, other = (sum(float(pick(engine.result(name, sizes), mean.result)) for name in names) for names in (mean.this, mean.other))
             ratios.append(other / this if mean.ratio == "other/this" else this / other)
         yield MeanScore(mean, spec.mean, len(ratios), fmean(ratios), geometric_mean(ratios))

@@ -65,7 +65,9 @@ def _row(check: CheckScore) -> list[str]:
 
 
 def _difference(value: Value) -> str:
-    named = " ".join(f"{name}={value.record.values[name]}" for name in ("platform", "model", "models", "seq_len") if name in value.record.values)
+    named = " ".join(
+        f"{name}={value.record.values[name]}" for name in ("platform", "model", "models", "seq_len") if name in value.record.values
+    )
     error = "" if math.isinf(value.error) else f" ({_percent(value.error, signed=True)})"
     return f"line {value.record.line} ({named}) says {value.published}, predicted {value.predicted}{error}"
 

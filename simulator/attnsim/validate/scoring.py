@@ -151,7 +151,7 @@ def run_cases(
     chosen = dict.fromkeys([find(name) for name in names] if names else [*folders().values(), *table_folders().values()])
     scores = tuple(score_case(load_case(folder), predict=predict, ceiling=ceiling) for folder in chosen if (folder / CASE).is_file())
     tables = tuple(score_tables(folder) for folder in chosen if (folder / TABLE).is_file())
-    shown = frozenset(score.name for score in (*scores, *tables)) if names or verbose else frozenset()
+    shown = frozenset([*(score.name for score in scores), *(score.name for score in tables)]) if names or verbose else frozenset()
     return ValidationReport(scores, shown, tables)
 
 

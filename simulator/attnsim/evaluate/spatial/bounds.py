@@ -44,4 +44,3 @@ def lower_bound(point: SpatialPoint) -> dict[str, float]:
     if busiest:
         floors[busiest] = max(floors[busiest], cheapest / pes / machine.clock_hz)
     return floors
-

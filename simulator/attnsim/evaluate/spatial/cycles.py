@@ -78,9 +78,7 @@ def visited_share(point: SpatialPoint, ranks: tuple[str, ...]) -> float:
     whole = {point.cascade.whole(rank) for rank in ranks}
     if not {point.query, point.key} <= whole:
         return 1
-    walk = point.mask.walk(
-        point.sizes[point.query], point.sizes[point.key], point.tiles.get(point.query, 1), point.tiles.get(point.key, 1)
-    )
+    walk = point.mask.walk(point.sizes[point.query], point.sizes[point.key], point.tiles.get(point.query, 1), point.tiles.get(point.key, 1))
     return walk.visited_total / walk.dense_total
 
 
@@ -90,7 +88,7 @@ def pe_cycles(array: Array, counts: Mapping[str, int], chains: Sequence[Sequence
 
 
 def drain_cycles(einsum: Einsum, array: Array, space: Space | None) -> float:
-    """Cycles until an array delivers a result that it reduces over a rank unrolled in space: the length reduced over, one hop an operation."""
+    """Cycles until an array delivers what it reduces over a rank unrolled in space: the length reduced over, one operation a hop."""
     if space is None:
         return 0.0
     reduced = dict(einsum.reductions)
@@ -98,6 +96,8 @@ def drain_cycles(einsum: Einsum, array: Array, space: Space | None) -> float:
     for dimension, group in enumerate(space):
         for rank in group:
             if rank in reduced:
-                operation = "max" if reduced[rank] == "max" else "min" if reduced[rank] == "min" else "mac" if "mac" in array.cycles else "add"
+                operation = (
+                    "max" if reduced[rank] == "max" else "min" if reduced[rank] == "min" else "mac" if "mac" in array.cycles else "add"
+                )
                 depth = max(depth, array.shape[dimension] * array.cycles.get(operation, 1))
     return depth

@@ -22,7 +22,9 @@ def unit_actions(point: SpatialPoint, einsum: Einsum, array: Array, counts: Mapp
     return found
 
 
-def register_accesses(point: SpatialPoint, einsum: Einsum, array: Array, actions: Mapping[str, float], staying: set[str]) -> tuple[float, float]:
+def register_accesses(
+    point: SpatialPoint, einsum: Einsum, array: Array, actions: Mapping[str, float], staying: set[str]
+) -> tuple[float, float]:
     """(reads, writes) of the PEs' registers.
 
     Every action of a unit reads its operands and writes its result. Operands that come from outside the PE at each step, and a sum that is
@@ -58,7 +60,9 @@ def energy_parts(
         if array.registers is not None and point.conditions.count_register_files and name in accesses:
             reads, writes = accesses[name]
             parts[f"{name} registers"] = reads * array.registers.read_j + writes * array.registers.write_j
-    parts["buffer"] = buffer_rows(point, buffer, "read") * machine.buffer.read_j + buffer_rows(point, buffer, "write") * machine.buffer.write_j
+    parts["buffer"] = (
+        buffer_rows(point, buffer, "read") * machine.buffer.read_j + buffer_rows(point, buffer, "write") * machine.buffer.write_j
+    )
     parts["dram"] = memory_bytes * machine.dram.energy_j_per_byte
     if machine.leakage_w:
         parts["leakage"] = machine.leakage_w * latency_s

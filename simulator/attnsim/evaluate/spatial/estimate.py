@@ -21,9 +21,10 @@ class StageEstimate:
 class PhaseEstimate:
     """Einsums fused with one another.
 
-    latency_s = max(compute_s, memory_s); compute_s: stages one after another and the stalls of tiles that do not overlap. tiles: (query
-    tile, key tile) pairs of all heads, 0 where a phase has none. row_block: rows kept at a time; blocks: how often the keys stream by;
-    held_bytes: what the buffer holds; spilled: share of it that does not fit. mapping: the choice of a search, in words.
+    latency_s = max(compute_s, memory_s); compute_s: stages one after another and the stalls of tiles that do not overlap. stall_behind:
+    index of the stage whose results are waited for. tiles: (query tile, key tile) pairs of all heads, 0 where a phase has none. row_block:
+    rows kept at a time; blocks: how often the keys stream by; held_bytes: what the buffer holds; spilled: share of it that does not fit.
+    mapping: the choice of a search, in words.
     """
 
     name: str
@@ -35,6 +36,7 @@ class PhaseEstimate:
     bound: str
     stages: tuple[StageEstimate, ...]
     stall_cycles: float
+    stall_behind: int
     tiles: int
     row_block: int
     blocks: int
@@ -46,7 +48,11 @@ class PhaseEstimate:
 
 @dataclass(frozen=True, slots=True)
 class SpatialEstimate:
-    """Fields as in `attnsim.evaluate.estimate.Estimate`; energy_by_part_j and area_m2 are by component, ports_needed are buffer rows a cycle."""
+    """Fields as in `attnsim.evaluate.estimate.Estimate`; energy_by_part_j and area_m2 are by component.
+
+    lag: tiles by which an Einsum runs behind the newest; interleave: Einsums that alternate cycle by cycle; once_a_row: Einsums that do not
+    walk the keys; ports_needed: buffer rows moved a cycle.
+    """
 
     name: str
     kind: str
@@ -77,6 +83,8 @@ class SpatialEstimate:
     mask: Mapping[str, Any]
     phases: tuple[PhaseEstimate, ...]
     lag: Mapping[str, int]
+    interleave: tuple[tuple[str, ...], ...]
+    once_a_row: tuple[str, ...]
     ports_needed: float
     clock_hz: float
     assumptions: tuple[str, ...]

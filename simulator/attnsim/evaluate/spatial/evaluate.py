@@ -3,39 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from attnsim.cascade.cascade import totals
-from attnsim.cascade.einsum import Einsum
 from attnsim.evaluate.spatial.bounds import lower_bound
 from attnsim.evaluate.spatial.cycles import drain_cycles, einsum_cycles, pe_cycles
 from attnsim.evaluate.spatial.energy import buffer_rows, energy_parts, register_accesses, unit_actions
 from attnsim.evaluate.spatial.estimate import PhaseEstimate, SpatialEstimate, StageEstimate
-from attnsim.evaluate.spatial.gemm import Blocking, gemm_blocking, gemm_words
-from attnsim.evaluate.spatial.located import Choice, located_words, search_choice
+from attnsim.evaluate.spatial.located import Choice
+from attnsim.evaluate.spatial.phases import Phase, plans_of, resolved
 from attnsim.evaluate.spatial.point import SpatialPoint, check_point
-from attnsim.evaluate.spatial.rowblock import RowBlock, fused_words, row_block
 from attnsim.evaluate.spatial.traffic import Words
-from attnsim.machine.spatial import Array
-from attnsim.schedule.spatial import Space, product_of
-from attnsim.schedule.stages import StagePlan, stage_plan, stall_cycles
+from attnsim.schedule.stages import stall
 from attnsim.units import format_quantity
 
 FLOPS_PER_OP: Mapping[str, int] = {"mac": 2}
-
-
-@dataclass(slots=True)
-class _Phase:
-    """A phase on its way to an estimate: plan, what each Einsum unrolls, words moved, and how the mapping came about."""
-
-    plan: StagePlan
-    spaces: dict[str, Space | None]
-    memory: Words = field(default_factory=Words)
-    buffer: Words = field(default_factory=Words)
-    block: RowBlock | None = None
-    choice: Choice | None = None
-    blocking: Blocking | None = None
 
 
 def evaluate_spatial(point: SpatialPoint, name: str, baseline: tuple[str, float] | None = None) -> SpatialEstimate:
@@ -48,7 +30,7 @@ def evaluate_spatial(point: SpatialPoint, name: str, baseline: tuple[str, float]
     """
     check_point(point)
     machine, cascade = point.machine, point.cascade
-    phases = [_resolved(point, plan) for plan in _plans(point)]
+    phases = [resolved(point, plan) for plan in plans_of(point)]
     estimates = tuple(_phase_estimate(point, phase) for phase in phases)
     memory, buffer = Words(), Words()
     for phase in phases:
@@ -107,107 +89,15 @@ def evaluate_spatial(point: SpatialPoint, name: str, baseline: tuple[str, float]
         mask=_mask(point),
         phases=estimates,
         lag={label: lag for phase in phases for label, lag in phase.plan.lag.items()},
+        interleave=tuple(tuple(group) for group in point.schedule.spec.interleave),
+        once_a_row=tuple(e.label for e in cascade.einsums if point.key not in {cascade.whole(rank) for rank in e.ranks}),
         ports_needed=ports,
         clock_hz=machine.clock_hz,
         assumptions=_assumptions(point, phases, ports),
     )
 
 
-# --- phases ------------------------------------------------------------------------------------------------------------------------
-
-
-def _plans(point: SpatialPoint) -> list[StagePlan]:
-    """The phases of the schedule, or for `fusion: none` those that follow from cascade and machine."""
-    cascade, schedule = point.cascade, point.schedule
-    if schedule.spec.fusion == "stages":
-        plans = []
-        for number, phase in enumerate(schedule.spec.plan):
-            stages = tuple(tuple((array, tuple(members)) for array, members in stage.items()) for stage in phase.stages)
-            root: tuple[str | int, ...] = ("stages",) if schedule.spec.stages else ("phases", number, "stages")
-            for index, stage in enumerate(stages):
-                for name, members in stage:
-                    array = point.array(name, (*root, index, name))
-                    for place, label in enumerate(members):
-                        point.need(cascade.by_label[label], array, (*root, index, name, place))
-            plans.append(stage_plan(cascade, schedule, phase.name, stages))
-        _check_interleaving(point, plans)
-        return plans
-    groups: list[list[Einsum]] = []
-    for einsum in cascade.einsums:
-        alone = product_of(cascade, einsum) is not None
-        if alone or not groups or product_of(cascade, groups[-1][-1]) is not None:
-            groups.append([einsum])
-        else:
-            groups[-1].append(einsum)
-    plans = []
-    for group in groups:
-        by_array: dict[str, list[str]] = {}
-        for einsum in group:
-            by_array.setdefault(_fastest(point, einsum).name, []).append(einsum.label)
-        stages = (tuple((array, tuple(members)) for array, members in by_array.items()),)
-        plans.append(stage_plan(cascade, schedule, "+".join(einsum.label for einsum in group), stages))
-    return plans
-
-
-def _candidates(point: SpatialPoint, einsum: Einsum) -> list[Array]:
-    """Arrays that execute every operation of an Einsum. Raises InfeasibleError where there is none."""
-    found = [array for array in point.machine.arrays.values() if array.executes(term.kind for term in einsum.terms)]
-    if not found:
-        for array in sorted(point.machine.arrays.values(), key=lambda array: len(array.cycles)):
-            point.need(einsum, array)
-    return found
-
-
-def _fastest(point: SpatialPoint, einsum: Einsum) -> Array:
-    """The array that takes the fewest cycles."""
-    candidates = _candidates(point, einsum)
-    product = product_of(point.cascade, einsum)
-    if product is not None:
-        return point.array(gemm_blocking(point, einsum, product, candidates).array)
-    return min(candidates, key=lambda array: einsum_cycles(point, einsum, array, None))
-
-
-def _check_interleaving(point: SpatialPoint, plans: list[StagePlan]) -> None:
-    for index, group in enumerate(point.schedule.spec.interleave):
-        arrays = {plan.slots[label].array for plan in plans for label in group if label in plan.slots}
-        if len(arrays) > 1:
-            raise point.schedule.infeasible(f"{' and '.join(group)} run on different arrays and cannot alternate on one", "interleave", index)
-
-
-def _resolved(point: SpatialPoint, plan: StagePlan) -> _Phase:
-    """What each Einsum unrolls and what the phase moves."""
-    cascade, schedule = point.cascade, point.schedule
-    single = cascade.by_label[plan.labels[0]] if len(plan.labels) == 1 else None
-    product = product_of(cascade, single) if single is not None else None
-    if single is not None and product is not None and not schedule.spec.mapping.loop_order:
-        array = point.array(plan.slots[single.label].array)
-        blocking = gemm_blocking(point, single, product, [array], _space(point, plan, single))
-        memory, buffer = gemm_words(point, product, blocking, array)
-        return _Phase(plan, {single.label: blocking.space}, memory, buffer, blocking=blocking)
-    if not point.key:
-        raise schedule.infeasible(f"cascade {cascade.name} has no query and key rank, so its Einsums run one by one: use a schedule without fusion")
-    spaces = {label: _space(point, plan, cascade.by_label[label]) for label in plan.labels}
-    if schedule.spec.search is not None and len(plan.labels) > 1:
-        if point.mask.kind != "dense":
-            raise schedule.infeasible(f"schedule {schedule.name} computes whole fibers, so a {point.mask.kind} mask saves it nothing; use dense")
-        choice = search_choice(point, plan)
-        memory, buffer, block = located_words(point, plan, choice)
-        for label in plan.labels:
-            matrix = product_of(cascade, cascade.by_label[label])
-            if matrix is not None:
-                spaces[label] = matrix.roles(choice.stationary)[0]
-        return _Phase(plan, spaces, memory, buffer, block, choice)
-    block = row_block(point, plan.labels)
-    memory, buffer = fused_words(point, plan, block)
-    return _Phase(plan, spaces, memory, buffer, block)
-
-
-def _space(point: SpatialPoint, plan: StagePlan, einsum: Einsum) -> Space | None:
-    array = point.array(plan.slots[einsum.label].array)
-    return point.schedule.space(point.cascade, einsum, array.name, len(array.shape))
-
-
-def _phase_estimate(point: SpatialPoint, phase: _Phase) -> PhaseEstimate:
+def _phase_estimate(point: SpatialPoint, phase: Phase) -> PhaseEstimate:
     machine, plan = point.machine, phase.plan
     stages = []
     for stage in plan.stages:
@@ -217,10 +107,9 @@ def _phase_estimate(point: SpatialPoint, phase: _Phase) -> PhaseEstimate:
         }
         stages.append(StageEstimate(max((sum(by.values()) for by in busy.values()), default=0), busy))
     tiles = _tiles(point, phase)
-    stall = tiles * stall_cycles(
-        point.cascade, plan, lambda einsum, name: drain_cycles(einsum, point.array(name), phase.spaces[einsum.label])
-    )
-    cycles = sum(stage.cycles for stage in stages) + stall
+    waits, waited_for = stall(point.cascade, plan, lambda einsum, name: drain_cycles(einsum, point.array(name), phase.spaces[einsum.label]))
+    stalled = tiles * waits
+    cycles = sum(stage.cycles for stage in stages) + stalled
     compute = cycles / machine.clock_hz
     memory = phase.memory.total() * point.heads * point.word / machine.dram.bandwidth
     moved = phase.buffer.total() * point.heads * point.word
@@ -239,9 +128,10 @@ def _phase_estimate(point: SpatialPoint, phase: _Phase) -> PhaseEstimate:
         compute_s=compute,
         memory_s=memory,
         buffer_s=near,
-        bound=_bound(point, stages, stall, cycles, latency, compute, memory),
+        bound=_bound(point, stages, stalled, cycles, latency, compute, memory),
         stages=tuple(stages),
-        stall_cycles=stall,
+        stall_cycles=stalled,
+        stall_behind=plan.slots[waited_for].stage if waited_for else 0,
         tiles=tiles,
         row_block=rows,
         blocks=-(-point.sizes[point.query] // rows) if rows and point.query else 1,
@@ -264,12 +154,12 @@ def _choice(choice: Choice) -> dict[str, Any]:
 
 
 def _bound(
-    point: SpatialPoint, stages: list[StageEstimate], stall: float, cycles: float, latency: float, compute: float, memory: float
+    point: SpatialPoint, stages: list[StageEstimate], stalled: float, cycles: float, latency: float, compute: float, memory: float
 ) -> str:
     """What a phase waits for: memory, the buffer, the drain of an array, or its busiest array."""
     if latency > compute:
         return "dram" if memory == latency else "buffer"
-    if stall > cycles / 2:
+    if stalled > cycles / 2:
         return "drain"
     busy = _array_cycles(stages)
     return max(busy, key=lambda name: busy[name])
@@ -283,7 +173,7 @@ def _array_cycles(stages: list[StageEstimate] | tuple[StageEstimate, ...]) -> di
     return total
 
 
-def _tiles(point: SpatialPoint, phase: _Phase) -> int:
+def _tiles(point: SpatialPoint, phase: Phase) -> int:
     """(query tile, key tile) pairs of all heads."""
     if not point.key or phase.blocking is not None:
         return 0
@@ -306,7 +196,7 @@ def _attended(point: SpatialPoint) -> tuple[int | None, int | None]:
     return int(point.mask.pairs(p, m)), None if blocks is None else int(blocks)
 
 
-def _useful(point: SpatialPoint, phases: list[_Phase], counts: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, float]]:
+def _useful(point: SpatialPoint, phases: list[Phase], counts: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, float]]:
     """PE-cycles of useful work by array and Einsum."""
     chains = point.schedule.spec.chained
     found: dict[str, dict[str, float]] = {name: {} for name in point.machine.arrays}
@@ -317,7 +207,7 @@ def _useful(point: SpatialPoint, phases: list[_Phase], counts: Mapping[str, Mapp
 
 
 def _actions(
-    point: SpatialPoint, phases: list[_Phase], counts: Mapping[str, Mapping[str, int]]
+    point: SpatialPoint, phases: list[Phase], counts: Mapping[str, Mapping[str, int]]
 ) -> tuple[dict[str, dict[str, float]], dict[str, tuple[float, float]]]:
     """Actions of functional units and register accesses, by array."""
     actions: dict[str, dict[str, float]] = {}
@@ -336,7 +226,7 @@ def _actions(
     return actions, accesses
 
 
-def _flops(phases: list[_Phase], counts: Mapping[str, Mapping[str, int]]) -> dict[str, float]:
+def _flops(phases: list[Phase], counts: Mapping[str, Mapping[str, int]]) -> dict[str, float]:
     found: dict[str, float] = {}
     for phase in phases:
         for label, slot in phase.plan.slots.items():
@@ -387,7 +277,7 @@ def _mask(point: SpatialPoint) -> dict[str, Any]:
     return out
 
 
-def _assumptions(point: SpatialPoint, phases: list[_Phase], ports: float) -> tuple[str, ...]:
+def _assumptions(point: SpatialPoint, phases: list[Phase], ports: float) -> tuple[str, ...]:
     machine, spec = point.machine, point.schedule.spec
     notes = ["inputs start in memory", "steady state: the first and the last tile are not charged for filling and draining the pipeline"]
     if spec.cascade != point.cascade.name:

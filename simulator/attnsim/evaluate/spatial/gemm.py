@@ -27,7 +27,7 @@ Kept = Literal["first", "second", "result"]
 
 @dataclass(frozen=True, slots=True)
 class Blocking:
-    """How a matrix product runs. kept: the tensor blocked in the buffer; block: its rows and columns; times: loads of the other operands."""
+    """How a matrix product runs. kept: the tensor blocked in the buffer; block: its rows and columns; loads: of the two operands."""
 
     array: str
     stationary: str
@@ -79,7 +79,9 @@ def gemm_blocking(point: SpatialPoint, einsum: Einsum, product: Product, arrays:
         tile = format_quantity(_staging(arrays[0], shape) * point.word, "B")
         have = format_quantity(point.capacity_words * point.word, "B")
         raise InfeasibleError(
-            Issue(f"{einsum.label} needs {tile} of buffer for one tile of each of its tensors; schedule {point.schedule.name} may use {have}")
+            Issue(
+                f"{einsum.label} needs {tile} of buffer for one tile of each of its tensors; schedule {point.schedule.name} may use {have}"
+            )
         )
     return min(found, key=lambda entry: entry[0])[1]
 

@@ -26,7 +26,7 @@ from attnsim.spec.mapping import Location, SearchSpec, Stationary
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What the search settled on. rows: of a row block; head: the block is a whole head; spilled: share of what is held that does not fit."""
+    """What the search settled on. rows: of a row block; head: the block is a whole head; spilled: share held that does not fit."""
 
     rows: int
     head: bool

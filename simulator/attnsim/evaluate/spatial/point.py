@@ -126,16 +126,19 @@ def check_point(point: SpatialPoint) -> None:
     """Refuse what a spatial machine cannot be asked. Raises InfeasibleError."""
     machine = point.machine
     if not machine.supports(point.dtype):
-        raise InfeasibleError(
-            Issue(f"{machine.name} computes in {', '.join(sorted(machine.dtypes))}, not in {point.dtype}", path="dtype")
-        )
+        raise InfeasibleError(Issue(f"{machine.name} computes in {', '.join(sorted(machine.dtypes))}, not in {point.dtype}", path="dtype"))
     if point.direction == "backward":
-        raise InfeasibleError(Issue("schedules for PE arrays run forward cascades; name attention-backward as the cascade", path="direction"))
+        raise InfeasibleError(
+            Issue("schedules for PE arrays run forward cascades; name attention-backward as the cascade", path="direction")
+        )
     if point.conditions.tensor_clock is not None:
         message = f"{machine.name} has one clock; change it with --set arch.clock='800 MHz'"
         raise InfeasibleError(Issue(message, path="conditions.tensor_clock"))
     held = sum(point.words(name) * point.copies(name) for name in (*point.cascade.inputs, *point.cascade.outputs)) * point.word
     if machine.dram.capacity_bytes is not None and held > machine.dram.capacity_bytes:
         raise InfeasibleError(
-            Issue(f"inputs and outputs take {held:.4g} B; the memory of {machine.name} holds {machine.dram.capacity_bytes:.4g} B", path="sizes")
+            Issue(
+                f"inputs and outputs take {held:.4g} B; the memory of {machine.name} holds {machine.dram.capacity_bytes:.4g} B",
+                path="sizes",
+            )
         )

@@ -17,15 +17,17 @@ ENERGY_SHOWN = 8
 def machine_text(machine: SpatialMachine) -> str:
     """The arrays and the buffer in a few words."""
     arrays = [
-        f"{f'{array.copies} x ' if array.copies > 1 else ''}{name} {'x'.join(map(str, array.shape))}" for name, array in machine.arrays.items()
+        f"{f'{array.copies} x ' if array.copies > 1 else ''}{name} {'x'.join(map(str, array.shape))}"
+        for name, array in machine.arrays.items()
     ]
     return f"{', '.join(arrays)}; buffer {format_quantity(machine.buffer.capacity_bytes, 'B')}"
 
 
 def spatial_blocks(estimate: SpatialEstimate, machine: SpatialMachine) -> list[str]:
     """The lines of one result."""
+    sizes = " ".join(f"{rank}={size}" for rank, size in estimate.sizes.items())
     lines = [
-        f"  workload   {estimate.cascade}, {estimate.direction}, {estimate.dtype}: {' '.join(f'{r}={s}' for r, s in estimate.sizes.items())}",
+        f"  workload   {estimate.cascade}, {estimate.direction}, {estimate.dtype}: {sizes}",
         f"  schedule   {estimate.schedule}",
         f"  clock      {format_quantity(estimate.clock_hz, 'Hz')}",
         "",
@@ -50,7 +52,7 @@ def _area(estimate: SpatialEstimate) -> list[str]:
     if not total:
         return []
     parts = ", ".join(f"{name} {percent(area / total)}" for name, area in estimate.area_m2.items() if area)
-    return [f"{'area':11}{total * 1e6:>12.1f} mm^2   {parts}"]
+    return ["", f"area  {format_quantity(total, 'm^2')}: {parts}"]
 
 
 def _energy(estimate: SpatialEstimate) -> list[str]:
@@ -76,6 +78,8 @@ def phase_lines(estimate: SpatialEstimate, phase: PhaseEstimate) -> list[str]:
         held = format_quantity(phase.held_bytes, "B")
         lines.append(f"  {whole(phase.row_block)} query rows at a time in {held} of buffer; {times}{spilled}")
     rows = list(_stage_rows(estimate, phase, each))
+    for group in estimate.interleave:
+        lines.append(f"  {' and '.join(group)} alternate cycle by cycle")
     unit = "cycles a tile" if phase.tiles else "cycles"
     return [*lines, *table(["stage", "array", "Einsums", unit, "stage", "behind"], rows, right=(0, 3, 4), indent="  ").split("\n")]
 
@@ -95,7 +99,14 @@ def _stage_rows(estimate: SpatialEstimate, phase: PhaseEstimate, each: int) -> I
             ]
             first = False
     if phase.stall_cycles:
-        yield ["", "", "stall: arrays drain before the tile goes on", digits3(phase.stall_cycles / each), digits3(phase.stall_cycles / each), ""]
+        yield [
+            "",
+            "",
+            "stall: arrays drain before the tile goes on",
+            digits3(phase.stall_cycles / each),
+            digits3(phase.stall_cycles / each),
+            "",
+        ]
     total = phase.stall_cycles + sum(stage.cycles for stage in phase.stages)
     yield ["", "", "all stages", "", digits3(total / each), ""]
 

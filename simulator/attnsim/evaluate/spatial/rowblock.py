@@ -88,7 +88,9 @@ def row_block(point: SpatialPoint, labels: tuple[str, ...], reserved: float = 0.
     if capacity < fixed + row_tile * per_row:
         need = format_quantity((reserved + fixed + row_tile * per_row) * point.word, "B")
         have = format_quantity(point.capacity_words * point.word, "B")
-        message = f"one tile of schedule {point.schedule.name} needs {need} of buffer, state and inputs of its rows included; it may use {have}"
+        message = (
+            f"one tile of schedule {point.schedule.name} needs {need} of buffer, state and inputs of its rows included; it may use {have}"
+        )
         raise InfeasibleError(Issue(f"{message} of {point.machine.name}"))
     most = int((capacity - fixed) // (row_tile * (per_row + fiber))) if per_row + fiber else row_tiles
     if not point.schedule.fits_buffer(point.query):
@@ -203,9 +205,7 @@ def _intermediate(
         _state(point, einsum, readers, size, chunks, name in results, buffer)
 
 
-def _state(
-    point: SpatialPoint, einsum: Einsum, readers: list[Einsum], size: int, chunks: int, output: bool, buffer: Words
-) -> None:
+def _state(point: SpatialPoint, einsum: Einsum, readers: list[Einsum], size: int, chunks: int, output: bool, buffer: Words) -> None:
     """Values of a row that outlive a tile: swapped in and out as the row tiles of a block take turns."""
     name = einsum.label
     if einsum.output.iterative:

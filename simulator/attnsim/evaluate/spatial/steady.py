@@ -44,7 +44,7 @@ def epoch(estimate: SpatialEstimate, phase: PhaseEstimate) -> Epoch:
                 bars.append(Bar(array, label, at, cycles / each, estimate.lag.get(label, 0)))
                 at += cycles / each
         start += stage.cycles / each
-        if index == 0 and phase.stall_cycles:  # results of the first stage come out of the array before the tile goes on
+        if index == phase.stall_behind and phase.stall_cycles:  # the results come out of the array before the tile goes on
             stalls.append((start, phase.stall_cycles / each))
             start += phase.stall_cycles / each
     return Epoch(phase.name, start, tuple(bars), tuple(stalls))
@@ -59,7 +59,7 @@ def steady_limits(estimate: SpatialEstimate, machine: SpatialMachine) -> Mapping
         return {}
     phase = estimate.phases[0]
     each = phase.tiles
-    rare = once_a_row(estimate)
+    rare = set(estimate.once_a_row)
     stages = [
         {array: {label: cycles / each for label, cycles in busy.items() if label not in rare} for array, busy in stage.busy.items()}
         for stage in phase.stages
@@ -67,12 +67,3 @@ def steady_limits(estimate: SpatialEstimate, machine: SpatialMachine) -> Mapping
     cycles = sum(max((sum(busy.values()) for busy in stage.values()), default=0.0) for stage in stages) + phase.stall_cycles / each
     busy = {name: sum(sum(stage[name].values()) for stage in stages if name in stage) for name in machine.arrays}
     return {"cycles_a_tile": cycles, "utilization": {name: used / cycles for name, used in busy.items()}}
-
-
-def once_a_row(estimate: SpatialEstimate) -> set[str]:
-    """Einsums that do not walk the keys."""
-    from attnsim.cascade.cascade import load_cascade
-
-    cascade = load_cascade(estimate.cascade)
-    key = cascade.positions[1]
-    return {einsum.label for einsum in cascade.einsums if key not in {cascade.whole(rank) for rank in einsum.ranks}}

@@ -25,9 +25,7 @@ class Words:
 
     def total(self, direction: str | None = None) -> float:
         """All words, or those of one direction."""
-        return sum(
-            words for moved in self.moved.values() for name, words in moved.items() if direction is None or name == direction
-        )
+        return sum(words for moved in self.moved.values() for name, words in moved.items() if direction is None or name == direction)
 
     def merge(self, other: Words) -> None:
         """Add another account."""

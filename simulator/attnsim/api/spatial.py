@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
-
 from attnsim import mask as masks
-from attnsim.api import placed, with_groups
+from attnsim.api.documents import Ref, placed, with_groups
 from attnsim.cascade.cascade import load_cascade
 from attnsim.errors import InfeasibleError
 from attnsim.evaluate.estimate import Report
@@ -20,10 +16,8 @@ from attnsim.schedule.spatial import check_spatial_names, load_spatial_schedule
 from attnsim.spec.workload import KernelWorkload
 from attnsim.spec.yaml import Document
 
-Ref = str | Path | Mapping[str, Any]
 
-
-def run(spec: KernelWorkload, document: Document, machine: SpatialMachine, schedule: Ref | None = None) -> Report:
+def run_on_arrays(spec: KernelWorkload, document: Document, machine: SpatialMachine, schedule: Ref | None = None) -> Report:
     """Evaluate one workload on PE arrays. Raises as `attnsim.run`."""
     try:
         point = resolve(spec, document, machine, schedule)

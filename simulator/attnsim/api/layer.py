@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
-
-from attnsim import api
+from attnsim.api.documents import Ref
+from attnsim.api.kernel import run_kernel
 from attnsim.cascade.cascade import load_cascade
 from attnsim.errors import SpecError
 from attnsim.evaluate.estimate import Report
@@ -17,23 +14,24 @@ from attnsim.spec.scan import Loc, Position
 from attnsim.spec.workload import KernelWorkload, LayerWorkload
 from attnsim.spec.yaml import Document, validate
 
-Ref = str | Path | Mapping[str, Any]
 SHARED = ("dtype", "mask", "conditions")
 
 
-def run(spec: LayerWorkload, document: Document, machine: Machine | SpatialMachine, schedule: Ref | None = None) -> Report:
+def run_layer(spec: LayerWorkload, document: Document, machine: Machine | SpatialMachine, schedule: Ref | None = None) -> Report:
     """Evaluate a layer: the sum first, then every step.
 
     Raises:
         SpecError: also for a schedule given beside the layer, whose steps each have their own. InfeasibleError: as `attnsim.run`.
     """
     if schedule is not None:
-        raise SpecError(document.issue(("steps",), "every step of a layer names its own schedule; change it with --set steps.0.schedule=NAME"))
+        raise SpecError(
+            document.issue(("steps",), "every step of a layer names its own schedule; change it with --set steps.0.schedule=NAME")
+        )
     parts = []
-    for index, step in enumerate(spec.steps):
+    for index in range(len(spec.steps)):
         inner = step_document(spec, document, index)
         kernel = validate(KernelWorkload, inner)
-        parts.append(api.run_kernel(kernel, inner, machine).results[0])
+        parts.append(run_kernel(kernel, inner, machine).results[0])
     total = layer_estimate(spec.name, spec.dtype, spec.sizes, parts)
     return Report(spec.name, machine.name, machine, (total, *parts), total.assumptions, lambda: (document.sha256, machine.sha256))
 

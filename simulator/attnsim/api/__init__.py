@@ -1,0 +1,42 @@
+"""`attnsim.run`: from a question to a report in one call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from attnsim.api.documents import Ref, workload_document, workload_spec
+from attnsim.api.kernel import run_kernel
+from attnsim.api.processors import resolve
+from attnsim.evaluate.estimate import Report
+from attnsim.machine.load import load_machine
+from attnsim.spec.workload import LayerWorkload
+
+__all__ = ["Ref", "resolve", "run", "run_kernel", "workload_document", "workload_spec"]
+
+
+def run(workload: Ref, arch: Ref, schedule: Ref | None = None, *, sets: Sequence[str] = (), **overrides: Any) -> Report:
+    """Evaluate one workload on one machine.
+
+    workload, arch, schedule: a library name, a path, or the content as a dict each. overrides: workload fields; mappings merge
+    (``sizes={"M": 4096}``), anything else replaces. sets: the command line's ``a.b=c`` texts. A field under ``arch.`` changes the
+    machine.
+
+    Returns:
+        A Report: ``repr`` is the table, ``to_dict()`` the JSON of ``attnsim run``.
+
+    Raises:
+        SpecError: a mistake in a file, dict or override. InfeasibleError: it cannot run there. UsageError: a text in `sets` without "=".
+    """
+    if isinstance(schedule, str) and any(text.strip().startswith("schedule.") for text in sets):
+        document, schedule = workload_document(workload, sets, overrides, schedule), None
+    else:
+        document = workload_document(workload, sets, overrides)
+    machine_sets = [text.strip()[len("arch.") :] for text in sets if text.strip().startswith("arch.")]
+    machine = load_machine(arch, sets=machine_sets)
+    spec = workload_spec(document)
+    if isinstance(spec, LayerWorkload):
+        from attnsim.api.layer import run_layer
+
+        return run_layer(spec, document, machine, schedule)
+    return run_kernel(spec, document, machine, schedule)

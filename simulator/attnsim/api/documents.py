@@ -1,0 +1,77 @@
+"""What the user asked, as documents: workloads with every override applied, sizes filled in, errors put where the workload asks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from attnsim.cascade.cascade import Cascade
+from attnsim.errors import AttnsimError, Issue, UsageError
+from attnsim.spec import library
+from attnsim.spec.workload import KernelWorkload, LayerWorkload, WorkloadSpec
+from attnsim.spec.yaml import Document, validate
+
+Ref = str | Path | Mapping[str, Any]
+
+
+def workload_document(
+    workload: Ref, sets: Sequence[str] = (), overrides: Mapping[str, Any] | None = None, schedule: str | None = None
+) -> Document:
+    """The workload with every override applied, positions of its file kept: `schedule` first, then `sets`, then `overrides`."""
+    document = library.load("workload", workload)
+    if schedule is not None:
+        document = document.with_set("schedule", schedule)
+    for text in sets:
+        key, equals, value = text.partition("=")
+        key = key.strip()
+        if not equals or not key:
+            raise UsageError(f"--set takes KEY=VALUE, for example sizes.M=32768, not {text!r}")
+        if key.startswith("schedule."):
+            document = _spelt_out(document, text)
+        if not key.startswith("arch."):
+            document = document.with_set(key, value.strip())
+    for key, value in (overrides or {}).items():
+        if isinstance(value, Mapping) and isinstance(document.data.get(key), Mapping) and "kind" not in value:
+            for name, item in value.items():
+                document = document.with_set(f"{key}.{name}", item)
+        else:
+            document = document.with_set(key, value)
+    return document
+
+
+def _spelt_out(document: Document, text: str) -> Document:
+    """The workload with its named schedule written out, so that any field of it, list entries too, can be set."""
+    named = document.data.get("schedule")
+    if named is None:
+        raise UsageError(f"--set {text}: the workload names no schedule to change; add --schedule NAME (attnsim list schedule)")
+    if isinstance(named, str):
+        document = document.with_set("schedule", dict(library.load("schedule", named, doc=document, loc=("schedule",)).data))
+    return document
+
+
+def workload_spec(document: Document) -> KernelWorkload | LayerWorkload:
+    """The workload of a document. Raises SpecError with every mistake at its place."""
+    kernel = document.data.get("kind") == "kernel"  # one model is quicker to run than the union of all
+    spec: KernelWorkload | LayerWorkload = validate(KernelWorkload if kernel else WorkloadSpec, document)
+    return spec
+
+
+def with_groups(cascade: Cascade, sizes: Mapping[str, int]) -> dict[str, int]:
+    """Sizes with every group rank present: left out, each head has its own keys and values."""
+    full = dict(sizes)
+    for group, heads in cascade.groups.items():
+        if group not in full and heads in full:
+            full[group] = full[heads]
+    return full
+
+
+def placed(error: AttnsimError, document: Document) -> AttnsimError:
+    """An infeasible point, reported where the workload asks for it: at the field the error names, else at its schedule."""
+    placed = []
+    for issue in error.issues:
+        if not issue.file:
+            loc = tuple(issue.path.split(".")) if issue.path else ("schedule",)
+            issue = document.issue(loc, issue.message) if issue.path else Issue(issue.message, *document.locate(loc))
+        placed.append(issue)
+    return type(error)(placed)

@@ -1,0 +1,96 @@
+"""`attnsim.run` on processors (GPUs and CPUs): cascade, mask, machine and schedule brought together for the engine of kernels."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from attnsim import mask as masks
+from attnsim.api.documents import Ref, placed, with_groups
+from attnsim.cascade.cascade import Cascade, load_cascade
+from attnsim.errors import InfeasibleError, SpecError
+from attnsim.evaluate.estimate import Report
+from attnsim.evaluate.evaluate import evaluate
+from attnsim.evaluate.point import Point, schedule_context
+from attnsim.machine.machine import Machine
+from attnsim.schedule.defaults import default_schedule
+from attnsim.schedule.names import check_names
+from attnsim.schedule.schedule import Schedule, load_schedule
+from attnsim.spec.workload import KernelWorkload
+from attnsim.spec.yaml import Document
+
+
+def run_on_processors(spec: KernelWorkload, document: Document, machine: Machine, schedule: Ref | None = None) -> Report:
+    """Evaluate one kernel on a GPU or CPU. Raises as `attnsim.run`."""
+    point = resolve(spec, document, machine, schedule)
+    try:
+        baseline = None
+        if spec.baseline is not None:
+            other = _baseline(spec, document, machine, point)
+            baseline = (other.schedule.name, evaluate(other, spec.name).latency_s)
+        estimate = evaluate(point, spec.name, baseline)
+    except InfeasibleError as error:
+        raise placed(error, document) from None
+    return Report(spec.name, machine.name, machine, (estimate,), estimate.assumptions, lambda: (document.sha256, machine.sha256))
+
+
+def _baseline(spec: KernelWorkload, document: Document, machine: Machine, point: Point) -> Point:
+    """The baseline's point. A baseline schedule brings the cascade it was written for when that computes the same function."""
+    plan = load_schedule(spec.baseline or "", doc=document, loc=("baseline",))
+    own = load_cascade(plan.spec.cascade)
+    if own.spec.computes and own.spec.computes == point.cascade.spec.computes:
+        spec = spec.model_copy(update={"cascade": plan.spec.cascade})
+    return resolve(spec, document, machine, spec.baseline, ("baseline",))
+
+
+def resolve(
+    spec: KernelWorkload, document: Document, machine: Machine, schedule: Ref | None = None, loc: tuple[str, ...] = ("schedule",)
+) -> Point:
+    """The point a workload asks about: cascade, mask, machine and schedule brought together and checked against one another."""
+    cascade = load_cascade(spec.cascade, document, ("cascade",))
+    cascade.resolve_sizes(spec.sizes, doc=document)
+    if len(cascade.positions) != 2:
+        message = f"cascade {cascade.name} has no query and key rank; `attnsim explain` analyses it, `run` needs attention"
+        raise SpecError(document.issue(("cascade",), message))
+    wanted, unit = spec.conditions.tensor_clock, machine.matmul_unit(spec.dtype)
+    if wanted is not None and unit is not None and wanted > machine.clock(unit, "boost") * (1 + 1e-9):
+        highest = machine.clock(unit, "boost") / 1e6
+        raise InfeasibleError(document.issue(("conditions", "tensor_clock"), f"{machine.name} clocks no higher than {highest:.0f} MHz"))
+    chosen = schedule if schedule is not None else spec.schedule
+    sizes = with_groups(cascade, spec.sizes)
+    mask = masks.from_spec(spec.mask)
+    if chosen is not None:
+        plan = load_schedule(chosen, doc=document, loc=loc) if schedule is None or loc != ("schedule",) else load_schedule(schedule)
+    else:
+        context = schedule_context(cascade, sizes, mask, spec.dtype, machine, spec.direction)
+        plan = default_schedule({**context, "cascade": cascade.name})
+    direction = spec.direction
+    if "backward" in (direction, plan.spec.direction) or _is_gradient(plan, cascade):
+        direction = "backward"
+        plan, cascade = _backward(plan, cascade, document)
+        sizes = with_groups(cascade, {rank: size for rank, size in sizes.items() if rank in cascade.ranks or rank in cascade.groups})
+        cascade.resolve_sizes(sizes, doc=document)
+    check_names(plan, cascade)
+    return Point(cascade, sizes, mask, spec.dtype, machine, plan, spec.conditions, direction)
+
+
+@lru_cache(maxsize=512)
+def _is_gradient(plan: Schedule, cascade: Cascade) -> bool:
+    """Whether the cascade is the one that the schedule's backward pass computes, named without `direction: backward`."""
+    return (
+        plan.spec.backward is not None and load_cascade(load_schedule(plan.spec.backward).spec.cascade).content_key == cascade.content_key
+    )
+
+
+def _backward(plan: Schedule, cascade: Cascade, document: Document) -> tuple[Schedule, Cascade]:
+    """The backward schedule of a forward one, and the cascade it computes: the gradient reads all that the forward pass reads, and more."""
+    if plan.spec.backward is not None:
+        plan = load_schedule(plan.spec.backward)
+    own = load_cascade(plan.spec.cascade)
+    if own.content_key == cascade.content_key and plan.spec.direction == "backward":
+        return plan, cascade
+    if plan.spec.direction != "backward" or not cascade.inputs.keys() < own.inputs.keys():
+        message = (
+            f"schedule {plan.name} has no backward pass for cascade {cascade.name}; leave `direction: backward` out, or name one that has"
+        )
+        raise SpecError(document.issue(("direction",), message))
+    return plan, own
