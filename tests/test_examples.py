@@ -10,6 +10,8 @@ import attnsim
 from attnsim.cascade.cascade import load_cascade
 from attnsim.errors import InfeasibleError, SpecError
 from attnsim.machine import load_machine
+from attnsim.machine.spatial import SpatialMachine
+from attnsim.schedule.spatial import is_spatial
 from attnsim.spec import library
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -26,7 +28,10 @@ def names(kind: library.Kind) -> list[str]:
 
 
 # One size for every rank letter a shipped cascade uses: a prefill that fills any machine, and one query row for decode.
-SIZES = {"B": 4, "H": 16, "G": 16, "P": 2048, "M": 2048, "E": 128, "F": 128, "N": 128, "C": 512, "R": 64, "K": 2048}
+SIZES = {
+    "B": 4, "H": 16, "G": 16, "P": 2048, "M": 2048, "E": 128, "F": 128, "N": 128, "C": 512, "R": 64, "K": 2048, "D": 2048, "S": 8192,
+}  # fmt: skip
+ARRAYS = {entry.name for entry in library.entries("arch") if "spatial" in entry.path.parts}
 
 
 @cache
@@ -38,8 +43,15 @@ def case(schedule: str) -> dict[str, Any]:
     direction = "backward" if "dO" in spec.inputs else "forward"
     return {
         "attnsim": 1, "kind": "kernel", "name": schedule, "cascade": cascade, "sizes": sizes, "dtype": "bf16", "direction": direction,
-        "mask": {"kind": "causal"}, "schedule": schedule,
+        "mask": {"kind": "dense" if is_spatial(library.load("schedule", schedule)) else "causal"}, "schedule": schedule,
     }  # fmt: skip
+
+
+def softmax(arch: str) -> bool:
+    """Whether the PEs of a spatial machine compute all that a softmax takes, on one array or another."""
+    machine = load_machine(arch)
+    assert isinstance(machine, SpatialMachine)
+    return {"mac", "max", "sub", "exp", "add", "mul", "div"} <= {kind for array in machine.arrays.values() for kind in array.cycles}
 
 
 @pytest.mark.parametrize("kind", FOLDERS)
@@ -57,7 +69,7 @@ def test_the_library_lists_every_file(kind: library.Kind) -> None:
 def test_machine_loads(name: str) -> None:
     machine = load_machine(name)
     assert machine.name == name
-    assert machine.peak_flops("bf16") > 0 or machine.peak_flops("fp32") > 0
+    assert max(machine.peak_flops(dtype) for dtype in machine.dtypes) > 0
 
 
 @pytest.mark.parametrize("name", names("cascade"))
@@ -72,8 +84,9 @@ def test_cascade_loads_and_counts(name: str) -> None:
 
 @pytest.mark.parametrize("name", names("workload"))
 def test_example_runs(name: str) -> None:
-    result = attnsim.run(name, "h100_sxm").results[0]
-    assert 0 < result.lower_bound_s <= result.latency_s
+    spatial = name.startswith("fusemax")
+    for result in attnsim.run(name, "fusemax_cloud" if spatial else "h100_sxm").results:
+        assert 0 < result.lower_bound_s <= result.latency_s
 
 
 @pytest.mark.parametrize("name", names("schedule"))
@@ -93,10 +106,16 @@ def test_schedule_answers_on_a_machine(name: str) -> None:
 @pytest.mark.parametrize("arch", names("arch"))
 def test_every_machine_has_a_schedule_of_its_own_choice(arch: str) -> None:
     for queries in (2048, 1):
+        machine = load_machine(arch)
         workload = {
-            "attnsim": 1, "kind": "kernel", "name": "default", "cascade": "attention-1pass", "dtype": "bf16", "mask": {"kind": "causal"},
+            "attnsim": 1, "kind": "kernel", "name": "default", "cascade": "attention-1pass", "mask": {"kind": "causal"},
+            "dtype": "bf16" if machine.supports("bf16") else min(machine.dtypes),
             "sizes": {"B": 4, "H": 32, "G": 8, "P": queries, "M": 2048, "E": 128, "F": 128},
         }  # fmt: skip
+        if arch in ARRAYS and not softmax(arch):
+            with pytest.raises(InfeasibleError, match=r"^[^\n]*Einsum \w+ needs \w+, which array \w+ of \w+ does not execute[^\n]*$"):
+                attnsim.run(workload, arch)
+            return
         result = attnsim.run(workload, arch).results[0]
         assert result.schedule in names("schedule")
         assert 0 < result.lower_bound_s <= result.latency_s

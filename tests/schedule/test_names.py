@@ -9,7 +9,8 @@ import pytest
 from attnsim.cascade.cascade import load_cascade
 from attnsim.errors import SpecError
 from attnsim.schedule.names import CONTEXT_NAMES, check_names
-from attnsim.schedule.schedule import Schedule, build, load_schedule
+from attnsim.schedule.schedule import Schedule, build
+from attnsim.schedule.spatial import SpatialSchedule, check_spatial_names, load_any_schedule
 from attnsim.spec import library
 from attnsim.spec.yaml import parse_yaml
 
@@ -47,7 +48,11 @@ def test_the_good_file_is_good() -> None:
 
 @pytest.mark.parametrize("name", [entry.name for entry in library.entries("schedule")])
 def test_every_shipped_schedule_names_what_exists(name: str) -> None:
-    check_names(load_schedule(name))
+    schedule = load_any_schedule(name)
+    if isinstance(schedule, SpatialSchedule):
+        check_spatial_names(schedule, load_cascade(schedule.spec.cascade))
+    else:
+        check_names(schedule)
 
 
 @pytest.mark.parametrize(
@@ -96,10 +101,10 @@ def test_conditions_may_ask_for_exactly_what_a_point_knows() -> None:
     import attnsim
     from attnsim import api
     from attnsim.machine import load_machine
-    from attnsim.spec.workload import WorkloadSpec
+    from attnsim.spec.workload import KernelWorkload
     from attnsim.spec.yaml import validate
 
     workload: dict[str, Any] = dict(attnsim.spec.library.load("workload", "llama3-8b-prefill").data)
     document = api.workload_document(workload)
-    point = api.resolve(validate(WorkloadSpec, document), document, load_machine("h100"))
+    point = api.resolve(validate(KernelWorkload, document), document, load_machine("h100"))
     assert set(point.context) == {*CONTEXT_NAMES, *point.sizes}

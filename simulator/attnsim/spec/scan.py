@@ -216,6 +216,8 @@ def _odd(character: str) -> str:
 
 
 def _syntax(error: yaml.MarkedYAMLError) -> str:
+    if "nesting depth" in (error.problem or ""):  # libyaml from 0.2.6 on has a limit of its own, met before ours
+        return f"nested more than {_MAX_DEPTH} levels deep"
     start, end = error.context_mark, error.problem_mark
     since = f" that starts on line {start.line + 1}" if start is not None and end is not None and start.line != end.line else ""
     return f"not YAML: {error.problem or 'cannot be read'}" + (f" {error.context}{since}" if error.context else "")
