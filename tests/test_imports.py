@@ -20,6 +20,7 @@ ORDER = (
     "cascade",
     "mask",
     "schedule",
+    "importers",
     "machine",
     "evaluate",
     "api",
@@ -127,6 +128,7 @@ print(json.dumps([code or 0, loaded]), file=sys.stderr)
         ("--help",),
         ("run", "workloads/examples/llama3-8b-prefill.yaml", "h100_sxm"),
         ("run", "workloads/examples/llama3-8b-decode.yaml", "h100_sxm", "--format", "json"),
+        ("run", "workloads/examples/fusemax-bert-encoder.yaml", "fusemax_cloud"),
     ],
     ids=lambda arguments: " ".join(arguments),
 )

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import attnsim
 from attnsim.machine import Machine, load_machine
+from attnsim.machine.spatial import SpatialMachine
 from attnsim.spec import library
 from attnsim.units import format_quantity
 
@@ -28,6 +29,59 @@ def answer() -> str:
     return f"```text\n{attnsim.run('llama3-8b-prefill', 'h100_sxm')!r}\n```"
 
 
+def machines() -> list[Machine | SpatialMachine]:
+    """Every machine of the library."""
+    return [load_machine(entry.name) for entry in library.entries("arch")]
+
+
+def arrays() -> str:
+    """One row a machine of PE arrays."""
+
+    def row(machine: SpatialMachine) -> list[str]:
+        shapes = ", ".join(
+            f"{f'{array.copies} x ' if array.copies > 1 else ''}{'x'.join(map(str, array.shape))}" for array in machine.arrays.values()
+        )
+        dtype = min(machine.dtypes)
+        return [
+            f"`{machine.name}`", machine.title, shapes, format_quantity(machine.buffer.capacity_bytes, "B"),
+            format_quantity(machine.dram.bandwidth, "B/s"), format_quantity(machine.clock_hz, "Hz"),
+            f"{format_quantity(machine.peak_flops(dtype), 'FLOP/s')} {dtype}",
+        ]  # fmt: skip
+
+    rows = map(row, (machine for machine in machines() if isinstance(machine, SpatialMachine)))
+    return markdown(["Name", "Machine", "PE arrays", "Buffer", "Memory", "Clock", "Peak"], rows)
+
+
+def published() -> str:
+    """One row a table, column and configuration of the published models, then their averages."""
+    from attnsim.validate import run_cases
+    from attnsim.validate.render_published import share
+
+    lines = []
+    for score in run_cases(["fusemax"]).tables:
+        by_column: dict[tuple[str, str, str], list[float]] = {}
+        names: dict[tuple[str, str, str], list[str]] = {}
+        for check in score.checks:
+            limit = "the same" if check.check.words else "-" if check.check.within is None else share(check.check.within) if check.check.within else "equal"
+            key = check.table, check.check.column, limit
+            by_column.setdefault(key, []).append(check.worst() or 0.0)
+            names.setdefault(key, []).append(check.configuration)
+        rows = [
+            [table, ", ".join(names[key]), column, "all the same" if limit == "the same" and not max(worst) else share(max(worst)), limit]
+            for key, worst in by_column.items()
+            for table, column, limit in [key]
+        ]
+        lines.append(markdown(["Table", "Configurations", "Column", "Largest difference", "Required"], rows))
+        means = [
+            [m.mean.name, str(m.n), f"{m.arithmetic:.4f}", f"{m.geometric:.4f}", f"{m.mean.published:g}", share(m.mean.within)]
+            for m in score.means
+        ]
+        lines.append(
+            markdown(["Average over the points", "Points", "Arithmetic (the paper's)", "Geometric", "Published", "Required"], means)
+        )
+    return "\n\n".join(lines)
+
+
 def archs() -> str:
     """One row a machine: processors, memory, dense peaks."""
 
@@ -39,22 +93,23 @@ def archs() -> str:
             f"{format_quantity(memory.capacity_bytes, 'B')}, {format_quantity(memory.bandwidth, 'B/s')}", *peaks,
         ]  # fmt: skip
 
-    machines = sorted(
-        (load_machine(entry.name) for entry in library.entries("arch")), key=lambda machine: (machine.kind != "gpu", machine.name)
-    )
-    return markdown(["Name", "Machine", "Processors", "Memory", *DTYPES], map(row, machines))
+    known = [machine for machine in machines() if isinstance(machine, Machine)]
+    ordered = sorted(known, key=lambda machine: (machine.kind != "gpu", machine.name))
+    return markdown(["Name", "Machine", "Processors", "Memory", *DTYPES], map(row, ordered))
 
 
 def schedules() -> str:
     """One row a schedule: what it is called, what it is, where it runs."""
 
     def row(entry: library.Entry) -> list[str]:
-        requires = library.load("schedule", entry.name).data.get("requires", "")
+        data = library.load("schedule", entry.name).data
+        requires = data.get("requires", "")
+        where = "PE arrays" if data.get("target") == "spatial" else "anywhere"
         return [
             f"`{entry.name}`",
             ", ".join(f"`{alias}`" for alias in entry.aliases),
             entry.title,
-            f"`{requires}`" if requires else "anywhere",
+            f"`{requires}`" if requires else where,
         ]
 
     return markdown(["Name", "Also called", "What it is", "Runs where"], map(row, library.entries("schedule")))
@@ -78,7 +133,14 @@ def accuracy() -> str:
     return markdown(["Case", "Machine", "Rows", "Mean error", "of fitted rows", "of held-out rows", "worst held out", "Target"], rows)
 
 
-BLOCKS: dict[str, Callable[[], str]] = {"answer": answer, "archs": archs, "schedules": schedules, "accuracy": accuracy}
+BLOCKS: dict[str, Callable[[], str]] = {
+    "answer": answer,
+    "archs": archs,
+    "arrays": arrays,
+    "published": published,
+    "schedules": schedules,
+    "accuracy": accuracy,
+}
 
 
 def pattern(name: str) -> re.Pattern[str]:

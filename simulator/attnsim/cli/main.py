@@ -10,6 +10,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from keyword import iskeyword
 
 import click
 
@@ -27,13 +28,14 @@ COMMANDS: dict[str, str] = {
     "show": "Print a library entry or a file as attnsim resolves it.",
     "check": "Check spec files: every error of every file, with its place.",
     "schema": "Print the JSON Schema of a kind of spec, for editors.",
+    "import": "Turn a TeAAL or accelforge file into a cascade, schedule and workload.",
     "taxonomy": "Count the passes of every attention cascade and list the algorithms.",
     "validate": "Compare predictions with published or measured times.",
 }
 
 
 class LazyGroup(click.Group):
-    """A group whose commands live in `attnsim.cli.<name>` as an object called `command`."""
+    """A group whose commands live in `attnsim.cli.<name>` as an object called `command`; a Python keyword gets a `_` at its end."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Names in the order a newcomer needs them."""
@@ -43,7 +45,7 @@ class LazyGroup(click.Group):
         """Import one command; None when there is no such command."""
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"attnsim.cli.{cmd_name}")
+        module = importlib.import_module(f"attnsim.cli.{cmd_name}{'_' * iskeyword(cmd_name)}")
         command: click.Command = module.command
         return command
 

@@ -10,6 +10,8 @@ from attnsim.evaluate.render import table
 from attnsim.validate.published import CheckScore, TablesScore, Value
 
 DIFFERING_SHOWN = 6
+ROUNDING = 1e-12
+"""Relative differences below this are rounding of the last digits."""
 
 
 def tables_text(score: TablesScore, detailed: bool) -> Iterator[str]:
@@ -37,7 +39,7 @@ def tables_text(score: TablesScore, detailed: bool) -> Iterator[str]:
         rows = [
             [
                 m.mean.name, str(m.n), f"{m.arithmetic:.4f}", f"{m.geometric:.4f}", f"{m.mean.published:g}", m.mean.printed,
-                _percent(m.error, signed=True), _percent(m.mean.within), "ok" if m.ok else "FAILS",
+                share(m.error, signed=True), share(m.mean.within), "ok" if m.ok else "FAILS",
             ]
             for m in score.means
         ]  # fmt: skip
@@ -48,14 +50,14 @@ def tables_text(score: TablesScore, detailed: bool) -> Iterator[str]:
 
 def _row(check: CheckScore) -> list[str]:
     words = bool(check.check.words)
-    required = "same word" if words else "-" if check.check.within is None else _percent(check.check.within)
+    required = "same word" if words else "-" if check.check.within is None else share(check.check.within) if check.check.within else "equal"
     split = bool(check.check.fitted)
 
     def shown(fitted: bool | None) -> str:
         worst = check.worst(fitted)
         if worst is None:
             return "-"
-        return ("same" if worst == 0 else "differs") if words else _percent(worst)
+        return ("same" if worst == 0 else "differs") if words else share(worst)
 
     state = "" if check.ok and not words and check.check.within is None else "ok" if check.ok else "FAILS"
     return [
@@ -68,14 +70,14 @@ def _difference(value: Value) -> str:
     named = " ".join(
         f"{name}={value.record.values[name]}" for name in ("platform", "model", "models", "seq_len") if name in value.record.values
     )
-    error = "" if math.isinf(value.error) else f" ({_percent(value.error, signed=True)})"
+    error = "" if math.isinf(value.error) else f" ({share(value.error, signed=True)})"
     return f"line {value.record.line} ({named}) says {value.published}, predicted {value.predicted}{error}"
 
 
-def _percent(fraction: float, signed: bool = False) -> str:
-    """A fraction as percent; small ones by their power of ten."""
-    if fraction == 0:
-        return "exact"
+def share(fraction: float, signed: bool = False) -> str:
+    """A fraction as percent; small ones by their power of ten, and what rounding makes of nothing as nothing."""
+    if abs(fraction) < ROUNDING:
+        return "<1e-12"
     if abs(fraction) < 1e-5:
         return f"{fraction:{'+' if signed else ''}.0e}"
     return f"{fraction * 100:{'+' if signed else ''}.3g} %"

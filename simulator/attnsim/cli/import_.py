@@ -1,0 +1,64 @@
+"""`attnsim import`: a TeAAL or accelforge file as attnsim documents."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from attnsim.cli.common import check_writable, cli_command, deliver, narrate
+from attnsim.errors import UsageError
+
+if TYPE_CHECKING:
+    from attnsim.importers.common import Form
+
+FORMS = ("teaal", "accelforge")
+
+
+@cli_command("import", "attnsim import gemm.yaml", "attnsim import gemm.yaml --from teaal -o .")
+@click.argument("file", metavar="FILE")
+@click.option("--from", "form", type=click.Choice(FORMS), help="Format of FILE.  [default: told from its content]")
+@click.option("-o", "--output", "folder", metavar="FOLDER", help="Write the documents into FOLDER instead of to stdout.")
+def command(file: str, form: Form | None, folder: str | None) -> None:
+    """Turn a TeAAL or accelforge file into a cascade, schedule and workload.
+
+    TeAAL's `einsum:` and `mapping:`, and accelforge's `rank_sizes` and `einsums`, as far as attnsim can say the same: what it cannot is
+    refused with its place (exit 3), what it reads otherwise than written is told on stderr. The documents are called NAME.cascade.yaml,
+    NAME.schedule.yaml (where FILE has a mapping) and NAME.workload.yaml (where it has sizes: TeAAL files may give them as `rank-sizes:`),
+    NAME being that of FILE. Written into a folder they run as `attnsim run FOLDER/NAME.workload.yaml fusemax_cloud`.
+    """
+    from attnsim.importers.common import import_file
+
+    found = import_file(Path(file), form)
+    texts = {name: yaml_text(data) for name, data in found.documents.items()}
+    if folder is None:
+        deliver("---\n".join(f"# {name}\n{text}" for name, text in texts.items()), None)
+    else:
+        _write(texts, Path(folder), Path(file))
+    for note in found.notes:
+        narrate(f"note: {note}")
+
+
+def _write(texts: dict[str, str], folder: Path, file: Path) -> None:
+    """Write all documents or none, never over the file they came from."""
+    from attnsim.report.export import write_files
+
+    for name in texts:
+        check_writable(str(folder / name))
+        if (folder / name).resolve() == file.resolve():
+            raise UsageError(f"{str(folder / name)!r} is the file to import, and would be written over; name another folder")
+    write_files({folder / name: text.encode("utf-8") for name, text in texts.items()})
+    for name in texts:
+        narrate(f"wrote {folder / name}")
+
+
+def yaml_text(data: dict[str, Any]) -> str:
+    """A document as YAML: an equation a line, lists and small mappings within theirs."""
+    import yaml
+
+    def text(key: str, value: Any) -> str:
+        flow = None if isinstance(value, list | dict) and key != "body" else False
+        return str(yaml.safe_dump({key: value}, sort_keys=False, allow_unicode=True, width=120, default_flow_style=flow))
+
+    return "".join(text(key, value) for key, value in data.items())
