@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from attnsim.cascade.cascade import Cascade, load_cascade
 from attnsim.cascade.einsum import Einsum
@@ -113,6 +113,34 @@ class SpatialSchedule:
         """Whether a part of the rank is as large as the buffer allows."""
         return any(part.fits for part in self.parts(rank))
 
+    def outer(self, cascade: Cascade) -> Literal["rows", "keys"]:
+        """Whether the loop over key tiles runs inside the loop over (blocks of) rows, or around it; rows for a file without `loop-order`.
+
+        Raises:
+            InfeasibleError: a loop that does not exist, or an order that no tile-by-tile fusion has.
+        """
+        order = self.spec.mapping.loop_order
+        if not order or len(cascade.positions) != 2:
+            return "rows"
+        query, key = cascade.positions
+        legal = {f"{rank}{part}" for rank in (query, key) for part in range(1, len(self.parts(rank)) + 1)}
+        for index, name in enumerate(order):
+            if name not in legal:
+                message = f"no loop over tiles is called '{name}'{suggest(name, legal)}; the partitioning makes {', '.join(sorted(legal))}"
+                raise self.infeasible(message, "mapping", "loop-order", index)
+        missing = sorted(legal - set(order))
+        if missing or len(order) != len(set(order)):
+            raise self.infeasible(
+                f"every loop over tiles stands in the order once; {', '.join(missing) or 'one'} does not", "mapping", "loop-order"
+            )
+        at = order.index(f"{key}1")
+        before = [name for name in order[:at] if name.startswith(query)]
+        if self.fits_buffer(query) and (len(before) != 1 or before[0] != f"{query}{len(self.parts(query))}"):
+            blocks, tiles = f"{query}{len(self.parts(query))}", f"{query}{len(self.parts(query)) - 1}"
+            message = f"rows are kept in the buffer while keys stream by: the order is {blocks}, {key}1, {tiles}"
+            raise self.infeasible(message, "mapping", "loop-order")
+        return "rows" if before else "keys"
+
     def space(self, cascade: Cascade, einsum: Einsum, array: str, dimensions: int) -> Space | None:
         """What the file unrolls for an Einsum on an array, as ranks of the cascade; None where the file leaves it open."""
         spacetime = self.spec.mapping.spacetime
@@ -174,9 +202,10 @@ def _name_faults(schedule: SpatialSchedule, cascade: Cascade) -> Iterator[Fault]
         if base_rank(cascade, name) not in ranks:
             yield ("mapping", "loop-order", index), unknown(name, ranks, "rank")
     for key, entry in spec.mapping.spacetime.items():
-        for index, name in enumerate(entry.space):
-            if base_rank(cascade, name) not in ranks:
-                yield ("mapping", "spacetime", key, "space", index), unknown(name, ranks, "rank")
+        for field in ("space", "time"):
+            for index, name in enumerate(getattr(entry, field)):
+                if base_rank(cascade, name) not in ranks:
+                    yield ("mapping", "spacetime", key, field, index), unknown(name, ranks, "rank")
     for index, name in enumerate(spec.staged):
         if name not in labels:
             yield ("staged", index), unknown(name, labels, "Einsum")

@@ -70,12 +70,15 @@ class Spacetime(Spec):
     """What is unrolled in space: ranks over the dimensions of the array in order, or the tensor of a matrix product that stays put."""
 
     space: list[str] = Field(default_factory=list, max_length=2)
+    time: list[str] = Field(default_factory=list, description="ranks walked in time; they follow from the rest and may be left out")
     stationary: Stationary | None = Field(default=None, description="of matrix products; output: both ranks of the result in space")
 
     @model_validator(mode="after")
     def _one_way(self) -> Spacetime:
         if bool(self.space) == (self.stationary is not None):
             raise FieldError("give either the ranks in `space` or what is `stationary`")
+        if both := [rank for rank in self.time if rank in self.space]:
+            raise FieldError(f"{', '.join(both)} cannot be in space and in time", "time")
         return self
 
 

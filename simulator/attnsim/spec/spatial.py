@@ -5,7 +5,7 @@ A number may carry its provenance as in `attnsim.spec.arch`; a plain number take
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -14,7 +14,7 @@ from attnsim.errors import Issue, suggest
 from attnsim.spec.arch import Fault, source_faults
 from attnsim.spec.base import FieldError, Spec
 from attnsim.spec.dtype import BITS, Dtype
-from attnsim.spec.quantity import Factor, Size
+from attnsim.spec.quantity import Factor, Size, show
 from attnsim.spec.sourced import (
     Group,
     SourcedArea,
@@ -39,7 +39,11 @@ class FunctionUnitSpec(Group):
 
 def _cost(value: Any) -> Any:
     """A cost may be written as its cycles."""
-    return {"cycles": value} if isinstance(value, int | float) and not isinstance(value, bool) else value
+    if isinstance(value, Mapping):
+        return value
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return {"cycles": value}
+    raise ValueError(f"write its cycles, as 1, or an expansion such as {{expand: {{mac: 6}}}}, not {show(value)}")
 
 
 class OpCostSpec(Group):

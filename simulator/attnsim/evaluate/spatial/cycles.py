@@ -23,7 +23,7 @@ def einsum_cycles(point: SpatialPoint, einsum: Einsum, array: Array, space: Spac
     total: float = 0
     for ranks, kinds in costs.items():
         total += _steps(point, ranks, array, space) * issued(kinds, point.schedule.spec.chained)
-    return total if array.copies == 1 else ceil(total / array.copies)
+    return total
 
 
 def issued(kinds: Mapping[str, float], chains: Sequence[Sequence[str]]) -> float:
@@ -37,13 +37,12 @@ def issued(kinds: Mapping[str, float], chains: Sequence[Sequence[str]]) -> float
 
 
 def _steps(point: SpatialPoint, ranks: tuple[str, ...], array: Array, space: Space | None) -> float:
-    """Times that the PEs of an array execute one operation of this iteration space."""
+    """Times that the PEs of an array execute one operation of this iteration space; copies of the array share heads and tiles."""
     batch = {*point.cascade.batch, *point.cascade.groups}
     own = [rank for rank in ranks if rank not in batch]
-    heads = prod(point.sizes[rank] for rank in ranks if rank in batch)
+    pieces = prod(point.sizes[rank] for rank in ranks if rank in batch)
     if space is None:
-        return ceil(heads * prod(point.resolved[rank] for rank in own) / prod(array.shape))
-    steps = heads
+        return ceil(pieces * prod(point.resolved[rank] for rank in own) / array.pes)
     merged = set(point.cascade.merged(ranks))
     left = list(own)
     for dimension, group in enumerate(space):
@@ -52,14 +51,14 @@ def _steps(point: SpatialPoint, ranks: tuple[str, ...], array: Array, space: Spa
             continue
         length = array.shape[dimension]
         if len(members) == 1:
-            steps *= _reach(point, members[0], left, length)
+            pieces *= _reach(point, members[0], left, length)
         else:
-            steps *= ceil(prod(point.sizes[rank] for rank in members) / length)
+            pieces *= ceil(prod(point.sizes[rank] for rank in members) / length)
         for rank in members:
             for part in (rank, *point.cascade.partition.get(rank, ())):
                 if part in left:
                     left.remove(part)
-    steps *= prod(point.resolved[rank] for rank in left)
+    steps = ceil(pieces / array.copies) * prod(point.resolved[rank] for rank in left)
     return steps * visited_share(point, ranks)
 
 

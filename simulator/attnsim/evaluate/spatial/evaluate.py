@@ -12,8 +12,8 @@ from attnsim.evaluate.spatial.energy import buffer_rows, energy_parts, register_
 from attnsim.evaluate.spatial.estimate import PhaseEstimate, SpatialEstimate, StageEstimate
 from attnsim.evaluate.spatial.located import Choice
 from attnsim.evaluate.spatial.phases import Phase, plans_of, resolved
-from attnsim.evaluate.spatial.point import SpatialPoint, check_point
-from attnsim.evaluate.spatial.traffic import Words
+from attnsim.evaluate.spatial.point import SpatialPoint, check_capacity, check_point
+from attnsim.evaluate.spatial.traffic import Words, moving_seconds
 from attnsim.schedule.stages import stall
 from attnsim.units import format_quantity
 
@@ -36,6 +36,8 @@ def evaluate_spatial(point: SpatialPoint, name: str, baseline: tuple[str, float]
     for phase in phases:
         memory.merge(phase.memory)
         buffer.merge(phase.buffer)
+    footprint = sum(point.words(tensor) * point.copies(tensor) for tensor in memory.moved) * point.word
+    check_capacity(point, footprint, "inputs, outputs and what passes through memory take")
     latency = sum(estimate.latency_s for estimate in estimates)
     pairs, row_blocks = _attended(point)
     counts = cascade.counts(point.resolved, pairs=pairs, row_blocks=row_blocks)
@@ -67,7 +69,7 @@ def evaluate_spatial(point: SpatialPoint, name: str, baseline: tuple[str, float]
             "buffer": buffer.scaled(point.heads * point.word),
         },
         passes=_passes(point),
-        footprint_bytes=sum(point.words(tensor) * point.copies(tensor) for tensor in memory.moved) * point.word,
+        footprint_bytes=footprint,
         latency_s=latency,
         lower_bound_s=floor,
         lower_bound_by_resource_s=floors,
@@ -111,9 +113,7 @@ def _phase_estimate(point: SpatialPoint, phase: Phase) -> PhaseEstimate:
     stalled = tiles * waits
     cycles = sum(stage.cycles for stage in stages) + stalled
     compute = cycles / machine.clock_hz
-    memory = phase.memory.total() * point.heads * point.word / machine.dram.bandwidth
-    moved = phase.buffer.total() * point.heads * point.word
-    near = 0.0 if machine.buffer.bandwidth is None else moved / machine.buffer.bandwidth
+    memory, near = moving_seconds(point, phase.memory, phase.buffer)
     latency = max(compute, memory, near)
     block, choice = phase.block, phase.choice
     held = block.held_words if block is not None else 0.0
@@ -283,7 +283,9 @@ def _assumptions(point: SpatialPoint, phases: list[Phase], ports: float) -> tupl
     if spec.cascade != point.cascade.name:
         notes.append(f"schedule {spec.name} was written for {spec.cascade} and runs {point.cascade.name} here")
     if spec.budget is not None:
-        notes.append(f"tiles take {format_quantity(spec.budget, 'B')} of the buffer: {spec.budget_note}")
+        notes.append(
+            f"tiles take {format_quantity(min(spec.budget, machine.buffer.capacity_bytes), 'B')} of the buffer: {spec.budget_note}"
+        )
     if spec.chained:
         notes.append(f"one pipelined operation of the PE each: {', '.join(' with '.join(chain) for chain in spec.chained)}")
     if not point.conditions.count_register_files and any(array.registers for array in machine.arrays.values()):

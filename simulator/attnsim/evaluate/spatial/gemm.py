@@ -16,7 +16,7 @@ from attnsim.cascade.einsum import Einsum
 from attnsim.errors import InfeasibleError, Issue
 from attnsim.evaluate.spatial.cycles import einsum_cycles
 from attnsim.evaluate.spatial.point import SpatialPoint
-from attnsim.evaluate.spatial.traffic import Words
+from attnsim.evaluate.spatial.traffic import Words, moving_seconds
 from attnsim.machine.spatial import Array
 from attnsim.schedule.spatial import Product, Space
 from attnsim.spec.mapping import Stationary
@@ -72,9 +72,8 @@ def gemm_blocking(point: SpatialPoint, einsum: Einsum, product: Product, arrays:
             for kept, block, loads in _blocks(point, shape, array):
                 blocking = Blocking(array.name, stationary, space, cycles, kept, block, loads)
                 memory, buffer = gemm_words(point, product, blocking, array)
-                words = memory.total()
-                latency = max(cycles / point.machine.clock_hz, words * point.heads * point.word / point.machine.dram.bandwidth)
-                found.append(((latency, words, buffer.total()), blocking))
+                latency = max(cycles / point.machine.clock_hz, *moving_seconds(point, memory, buffer))
+                found.append(((latency, memory.total(), buffer.total()), blocking))
     if not found:
         tile = format_quantity(_staging(arrays[0], shape) * point.word, "B")
         have = format_quantity(point.capacity_words * point.word, "B")

@@ -54,10 +54,14 @@ def plans_of(point: SpatialPoint) -> list[StagePlan]:
             groups[-1].append(einsum)
     plans = []
     for group in groups:
-        by_array: dict[str, list[str]] = {}
+        runs: list[tuple[str, list[str]]] = []  # of Einsums that follow one another on one array: a stage each, in the order of the cascade
         for einsum in group:
-            by_array.setdefault(_fastest(point, einsum).name, []).append(einsum.label)
-        stages = (tuple((array, tuple(members)) for array, members in by_array.items()),)
+            name = _fastest(point, einsum).name
+            if runs and runs[-1][0] == name:
+                runs[-1][1].append(einsum.label)
+            else:
+                runs.append((name, [einsum.label]))
+        stages = tuple(((name, tuple(labels)),) for name, labels in runs)
         plans.append(stage_plan(cascade, schedule, "+".join(einsum.label for einsum in group), stages))
     return plans
 

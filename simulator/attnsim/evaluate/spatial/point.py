@@ -10,11 +10,12 @@ from math import prod
 from attnsim.cascade.cascade import Cascade
 from attnsim.cascade.einsum import Einsum
 from attnsim.cascade.footprint import Live, live_footprints
-from attnsim.errors import InfeasibleError, Issue, suggest
+from attnsim.errors import InfeasibleError, Issue
 from attnsim.machine.spatial import Array, SpatialMachine
 from attnsim.mask.base import Mask
 from attnsim.schedule.spatial import SpatialSchedule
 from attnsim.spec.workload import Conditions
+from attnsim.units import format_quantity
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,9 +107,7 @@ class SpatialPoint:
         found = self.machine.arrays.get(name)
         if found is None:
             known = self.machine.arrays
-            raise self.schedule.infeasible(
-                f"{self.machine.name} has no array '{name}'{suggest(name, known)}; its arrays are {', '.join(known)}", *loc
-            )
+            raise self.schedule.infeasible(f"{self.machine.name} has no array '{name}'; its arrays are {', '.join(known)}", *loc)
         return found
 
     def need(self, einsum: Einsum, array: Array, loc: tuple[str | int, ...] = ()) -> None:
@@ -135,10 +134,12 @@ def check_point(point: SpatialPoint) -> None:
         message = f"{machine.name} has one clock; change it with --set arch.clock='800 MHz'"
         raise InfeasibleError(Issue(message, path="conditions.tensor_clock"))
     held = sum(point.words(name) * point.copies(name) for name in (*point.cascade.inputs, *point.cascade.outputs)) * point.word
-    if machine.dram.capacity_bytes is not None and held > machine.dram.capacity_bytes:
-        raise InfeasibleError(
-            Issue(
-                f"inputs and outputs take {held:.4g} B; the memory of {machine.name} holds {machine.dram.capacity_bytes:.4g} B",
-                path="sizes",
-            )
-        )
+    check_capacity(point, held, "inputs and outputs take")
+
+
+def check_capacity(point: SpatialPoint, held_bytes: float, what: str) -> None:
+    """Refuse what the memory does not hold. Raises InfeasibleError."""
+    capacity = point.machine.dram.capacity_bytes
+    if capacity is not None and held_bytes > capacity:
+        message = f"{what} {format_quantity(held_bytes, 'B')}; the memory of {point.machine.name} holds {format_quantity(capacity, 'B')}"
+        raise InfeasibleError(Issue(message, path="sizes"))

@@ -73,10 +73,12 @@ def phase_lines(estimate: SpatialEstimate, phase: PhaseEstimate) -> list[str]:
     if phase.mapping:
         lines.append(f"  {phase.mapping}")
     elif phase.row_block:
-        times = f"keys stream by {phase.blocks} time{'s' if phase.blocks > 1 else ''}"
+        times = f"keys stream by {phase.blocks} time{'s' if phase.blocks > 1 else ''}" if phase.tiles else "row by row"
         spilled = f"; {percent(phase.spilled)} of the fibers spilled" if phase.spilled else ""
         held = format_quantity(phase.held_bytes, "B")
-        lines.append(f"  {whole(phase.row_block)} query rows at a time in {held} of buffer; {times}{spilled}")
+        lines.append(
+            f"  {whole(phase.row_block)} query row{'s' if phase.row_block > 1 else ''} at a time in {held} of buffer; {times}{spilled}"
+        )
     rows = list(_stage_rows(estimate, phase, each))
     for group in estimate.interleave:
         lines.append(f"  {' and '.join(group)} alternate cycle by cycle")

@@ -26,7 +26,7 @@ class RowBlock:
 
     row_tile: rows of one tile; tiles: row tiles kept at a time (P1); blocks: how often the keys stream by (P2); per_row: words of state,
     inputs and staged tensors of a row; fiber: words of whole key fibers of a row; fixed: tiles without rows; spilled: share of the fibers
-    that does not fit.
+    that does not fit; swapped: with the keys outside, share of the rows' state and inputs that crosses the memory at every key tile.
     """
 
     row_tile: int
@@ -36,11 +36,12 @@ class RowBlock:
     fiber: int
     fixed: int
     spilled: float
+    swapped: float = 0.0
 
     @property
     def held_words(self) -> float:
         """Words in the buffer."""
-        return self.fixed + self.row_tile * self.tiles * (self.per_row + self.fiber * (1 - self.spilled))
+        return self.fixed + self.row_tile * self.tiles * (self.per_row * (1 - self.swapped) + self.fiber * (1 - self.spilled))
 
 
 def external(point: SpatialPoint, labels: Iterable[str]) -> tuple[list[str], list[str]]:
@@ -92,6 +93,9 @@ def row_block(point: SpatialPoint, labels: tuple[str, ...], reserved: float = 0.
             f"one tile of schedule {point.schedule.name} needs {need} of buffer, state and inputs of its rows included; it may use {have}"
         )
         raise InfeasibleError(Issue(f"{message} of {point.machine.name}"))
+    if point.schedule.outer(cascade) == "keys":
+        share = max(0.0, 1 - (capacity - fixed) / (rows * (per_row + fiber)))
+        return RowBlock(row_tile, row_tiles, 1, per_row, fiber, fixed, share, share)
     most = int((capacity - fixed) // (row_tile * (per_row + fiber))) if per_row + fiber else row_tiles
     if not point.schedule.fits_buffer(point.query):
         most = min(most, 1)
@@ -103,7 +107,7 @@ def row_block(point: SpatialPoint, labels: tuple[str, ...], reserved: float = 0.
 
 
 def largest_divisor(number: int, most: int) -> int:
-    """The largest divisor of `number` that is at most `most`: blocks are all of one size (fusemax.ipynb: no improper factorisation)."""
+    """The largest divisor of `number` that is at most `most`: all blocks are of one size, as in the artifact of arXiv 2406.10491."""
     if most >= number:
         return number
     best = 1
@@ -154,6 +158,8 @@ def _input(point: SpatialPoint, plan: StagePlan, block: RowBlock, name: str, mem
         loads = size * passes * (block.blocks if partitioned else 1) * _seen_keys(point, block, ranks)
     elif point.key in ranks and point.lives[name].role == "fiber":
         loads = size * (1 + block.spilled * (len(readers) - 1))
+    elif point.key not in ranks:
+        loads = size * (1 + block.swapped * (_key_tiles(point) - 1))
     memory.add(name, "read", loads)
     buffer.add(name, "write", loads)
     for einsum in readers:
@@ -193,7 +199,7 @@ def _intermediate(
     name, size = einsum.label, point.words(einsum.label)
     readers = [reader for reader in point.cascade.consumers(name) if reader.label in plan.slots]
     live = point.lives[name]
-    chunks = ceil(point.sizes[point.key] / point.tiles.get(point.key, point.sizes[point.key])) if point.key else 1
+    chunks = _key_tiles(point)
     if live.role == "fiber" or name in point.schedule.spec.staged:
         through = [reader for reader in readers if through_buffer(point, plan, einsum, reader)]
         buffer.add(name, "write", size)
@@ -203,6 +209,19 @@ def _intermediate(
             memory.add(name, "read", block.spilled * size * len(through))
     elif live.role == "state" and point.query in point.tiles and point.query in point.own_ranks(name):
         _state(point, einsum, readers, size, chunks, name in results, buffer)
+        if block.swapped and _outlives_a_tile(point, einsum):
+            memory.add(name, "write", block.swapped * size * chunks)
+            memory.add(name, "read", block.swapped * size * chunks)
+
+
+def _key_tiles(point: SpatialPoint) -> int:
+    return ceil(point.sizes[point.key] / point.tiles.get(point.key, point.sizes[point.key])) if point.key else 1
+
+
+def _outlives_a_tile(point: SpatialPoint, einsum: Einsum) -> bool:
+    """Whether a value of a row is carried from key tile to key tile: iterative, or summed over all of them."""
+    outer = point.cascade.partition.get(point.key, (point.key,))[0]
+    return bool(einsum.output.iterative) or outer in {rank for rank, _ in einsum.reductions}
 
 
 def _state(point: SpatialPoint, einsum: Einsum, readers: list[Einsum], size: int, chunks: int, output: bool, buffer: Words) -> None:
@@ -216,9 +235,9 @@ def _state(point: SpatialPoint, einsum: Einsum, readers: list[Einsum], size: int
             if any(ref.mode == "final" and ref.name == name for ref in reader.operands):
                 buffer.add(name, "read", size)
         return
-    outer = {*point.cascade.partition.get(point.key, (point.key,))[:1]}
-    if not outer & {rank for rank, _ in einsum.reductions}:
+    if not _outlives_a_tile(point, einsum):
         return  # made once, from what is at hand
+    outer = {*point.cascade.partition.get(point.key, (point.key,))[:1]}
     buffer.add(name, "write", size * chunks)
     buffer.add(name, "read", size * (chunks - 1))
     for reader in readers:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import prod
 
@@ -36,6 +35,13 @@ class Words:
     def scaled(self, factor: float) -> dict[str, dict[str, float]]:
         """By tensor and direction, times `factor`."""
         return {tensor: {name: words * factor for name, words in moved.items()} for tensor, moved in sorted(self.moved.items())}
+
+
+def moving_seconds(point: SpatialPoint, memory: Words, buffer: Words) -> tuple[float, float]:
+    """Seconds that memory and buffer take for words of one head, over all heads; 0 for a buffer whose bandwidth is no limit."""
+    machine, scale = point.machine, point.heads * point.word
+    near = 0.0 if machine.buffer.bandwidth is None else buffer.total() * scale / machine.buffer.bandwidth
+    return memory.total() * scale / machine.dram.bandwidth, near
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +89,3 @@ def _words(point: SpatialPoint, ranks: tuple[str, ...]) -> int:
 
 def _whole(point: SpatialPoint, group: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(point.cascade.whole(rank) for rank in group))
-
-
-def in_bytes(words: Words, point: SpatialPoint) -> Mapping[str, Mapping[str, float]]:
-    """Bytes over all heads."""
-    return words.scaled(point.heads * point.word)
