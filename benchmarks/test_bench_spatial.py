@@ -1,4 +1,4 @@
-"""PE arrays: the 24 points of FuseMax's evaluation under five configurations, FLAT's search included, through warm `attnsim.run` on dicts."""
+"""PE arrays: the 24 points of FuseMax's evaluation under five configurations, searches included, through warm `attnsim.run` on dicts."""
 
 from itertools import product
 from typing import Any

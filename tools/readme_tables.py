@@ -62,7 +62,8 @@ def published() -> str:
         by_column: dict[tuple[str, str, str], list[float]] = {}
         names: dict[tuple[str, str, str], list[str]] = {}
         for check in score.checks:
-            limit = "the same" if check.check.words else "-" if check.check.within is None else share(check.check.within) if check.check.within else "equal"
+            within = check.check.within
+            limit = "the same" if check.check.words else "-" if within is None else share(within) if within else "equal"
             key = check.table, check.check.column, limit
             by_column.setdefault(key, []).append(check.worst() or 0.0)
             names.setdefault(key, []).append(check.configuration)

@@ -39,7 +39,7 @@ def resolve(
     cascade.resolve_sizes(spec.sizes, doc=document)
     chosen = schedule if schedule is not None else spec.schedule
     if chosen is None:
-        plan = default_spatial_schedule(_context(spec, machine))
+        plan = default_spatial_schedule(_context(spec, cascade.name, machine))
     elif schedule is None or loc != ("schedule",):
         plan = load_spatial_schedule(chosen, doc=document, loc=loc)
     else:
@@ -49,7 +49,7 @@ def resolve(
     return SpatialPoint(cascade, sizes, masks.from_spec(spec.mask), spec.dtype, machine, plan, spec.conditions, spec.direction)
 
 
-def _context(spec: KernelWorkload, machine: SpatialMachine) -> dict[str, Value]:
+def _context(spec: KernelWorkload, cascade: str, machine: SpatialMachine) -> dict[str, Value]:
     """What the rules of `workloads/default_schedules.yaml` may ask of a spatial machine."""
     wide = [array for array in machine.arrays.values() if len(array.shape) > 1]
     return {
@@ -58,7 +58,7 @@ def _context(spec: KernelWorkload, machine: SpatialMachine) -> dict[str, Value]:
         "dtype": spec.dtype,
         "direction": spec.direction,
         "mask": spec.mask.kind,
-        "cascade": load_cascade(spec.cascade).name,
+        "cascade": cascade,
         "arrays": len(machine.arrays),
         "softmax_2d": sum(array.executes(("max", "exp", "add", "mac")) for array in wide),
     }

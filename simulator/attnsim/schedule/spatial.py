@@ -133,6 +133,8 @@ class SpatialSchedule:
             raise self.infeasible(
                 f"every loop over tiles stands in the order once; {', '.join(missing) or 'one'} does not", "mapping", "loop-order"
             )
+        if f"{key}1" not in legal:
+            return "rows"
         at = order.index(f"{key}1")
         before = [name for name in order[:at] if name.startswith(query)]
         if self.fits_buffer(query) and (len(before) != 1 or before[0] != f"{query}{len(self.parts(query))}"):

@@ -7,13 +7,20 @@ on an older tile: it has a lag.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from attnsim.cascade.cascade import Cascade
 from attnsim.cascade.einsum import Einsum, TensorRef
+from attnsim.cascade.passes import trace
 from attnsim.errors import InfeasibleError
 from attnsim.schedule.spatial import SpatialSchedule
+
+Stages: TypeAlias = tuple[tuple[tuple[str, tuple[str, ...]], ...], ...]
+"""Stages in order, each as (array, Einsums) pairs."""
+
+Loc: TypeAlias = tuple[str | int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +38,7 @@ class StagePlan:
     """One phase: stages as (array, Einsums) pairs, the slot of every Einsum, and its lag in tiles."""
 
     name: str
-    stages: tuple[tuple[tuple[str, tuple[str, ...]], ...], ...]
+    stages: Stages
     slots: Mapping[str, Slot]
     lag: Mapping[str, int]
     pipelined: bool
@@ -42,10 +49,8 @@ class StagePlan:
         return tuple(self.slots)
 
 
-def stage_plan(
-    cascade: Cascade, schedule: SpatialSchedule, name: str, stages: tuple[tuple[tuple[str, tuple[str, ...]], ...], ...]
-) -> StagePlan:
-    """The plan with its lags.
+def stage_plan(cascade: Cascade, schedule: SpatialSchedule, name: str, stages: Stages, root: Loc = ("stages",)) -> StagePlan:
+    """The plan with its lags. `root`: where the stages stand in the schedule's file.
 
     Raises:
         InfeasibleError: the order of the stages breaks a dependency.
@@ -57,15 +62,15 @@ def stage_plan(
         for place, label in enumerate(members)
     }
     pipelined = schedule.spec.pipelined
-    plan = StagePlan(name, stages, slots, _lags(cascade, schedule, slots, pipelined), pipelined)
+    plan = StagePlan(name, stages, slots, _lags(cascade, schedule, slots, pipelined, root), pipelined)
     if not pipelined:
         for einsum in cascade.einsums:
             if einsum.label in slots:
-                _check_own_tile(cascade, schedule, plan, einsum)
+                _check_own_tile(cascade, schedule, plan, einsum, root)
     return plan
 
 
-def _lags(cascade: Cascade, schedule: SpatialSchedule, slots: Mapping[str, Slot], pipelined: bool) -> dict[str, int]:
+def _lags(cascade: Cascade, schedule: SpatialSchedule, slots: Mapping[str, Slot], pipelined: bool, root: Loc) -> dict[str, int]:
     """The least lags that keep every operand ahead of its reader; what a tile takes over from the tile before must be ready in time too."""
     needs = [
         (einsum.label, ref.name, _behind(slots, einsum, ref, pipelined))
@@ -84,6 +89,7 @@ def _lags(cascade: Cascade, schedule: SpatialSchedule, slots: Mapping[str, Slot]
     label, name, _ = late[0]
     raise _broken(
         schedule,
+        root,
         slots[label],
         f"{label} in stage {slots[label].stage + 1} needs {name} of stage {slots[name].stage + 1}, which goes round an iteration and would "
         "fall further behind with every tile; put them in the order in which one tile computes them",
@@ -111,7 +117,7 @@ def _behind(slots: Mapping[str, Slot], einsum: Einsum, ref: TensorRef, pipelined
     return late - 1 if ref.mode == "previous" else late
 
 
-def _check_own_tile(cascade: Cascade, schedule: SpatialSchedule, plan: StagePlan, einsum: Einsum) -> None:
+def _check_own_tile(cascade: Cascade, schedule: SpatialSchedule, plan: StagePlan, einsum: Einsum, root: Loc) -> None:
     """Without pipelining an Einsum may fall behind its tile only if nothing of the tile waits for it."""
     slots = plan.slots
     mine = slots[einsum.label]
@@ -125,6 +131,7 @@ def _check_own_tile(cascade: Cascade, schedule: SpatialSchedule, plan: StagePlan
         if waits:
             raise _broken(
                 schedule,
+                root,
                 mine,
                 f"{einsum.label} in stage {mine.stage + 1} needs {ref.name} of the same tile, computed in stage {theirs.stage + 1}, and "
                 f"{waits[0]} waits for it; move {einsum.label} behind {ref.name}, or set `pipelined: true`",
@@ -135,8 +142,28 @@ def _waits(slots: Mapping[str, Slot], einsum: Einsum, reader: Einsum) -> bool:
     return reader.label in slots and any(ref.name == einsum.label and ref.mode in ("plain", "current") for ref in reader.operands)
 
 
-def _broken(schedule: SpatialSchedule, slot: Slot, message: str) -> InfeasibleError:
-    return schedule.infeasible(f"the stage plan breaks a dependency: {message}", "stages", slot.stage, slot.array, slot.place)
+def _broken(schedule: SpatialSchedule, root: Loc, slot: Slot, message: str) -> InfeasibleError:
+    return schedule.infeasible(f"the stage plan breaks a dependency: {message}", *root, slot.stage, slot.array, slot.place)
+
+
+def check_phases(cascade: Cascade, schedule: SpatialSchedule, plans: Sequence[StagePlan]) -> None:
+    """Phases run one after another, each on whole tensors: what a phase reads, an earlier one has made. Raises InfeasibleError."""
+    phase_of = {label: number for number, plan in enumerate(plans) for label in plan.slots}
+    for einsum in cascade.einsums:
+        for ref in einsum.operands:
+            mine, theirs = phase_of[einsum.label], phase_of.get(ref.name, -1)
+            if theirs > mine:
+                message = f"{einsum.label} in phase {mine + 1} needs {ref.name}, which phase {theirs + 1} computes"
+                raise _broken(schedule, ("phases", mine, "stages"), plans[mine].slots[einsum.label], message)
+
+
+def _passes(cascade: Cascade) -> Mapping[str, int]:
+    """The level of `attnsim.cascade.passes` at which each Einsum runs: 2k while pass k over the keys streams by, 2k + 1 at its end."""
+    if len(cascade.positions) != 2:
+        return dict.fromkeys(cascade.by_label, 0)
+    key = cascade.positions[1]
+    ran = trace(cascade, cascade.partition.get(key, (key,)), one_fiber=True).ran
+    return {label: max(levels.values(), default=0) for label, levels in ran.items()}
 
 
 def stall(cascade: Cascade, plan: StagePlan, drain: Callable[[Einsum, str], float]) -> tuple[float, str]:
@@ -149,6 +176,7 @@ def stall(cascade: Cascade, plan: StagePlan, drain: Callable[[Einsum, str], floa
     longest = (0.0, "")
     if plan.pipelined:
         return longest
+    when = _passes(cascade)
     for array in dict.fromkeys(slot.array for slot in plan.slots.values()):
         waited: dict[str, tuple[float, str, float, str]] = {}  # waited so far and for what; drain not yet paid and of what
         for einsum in cascade.einsums:
@@ -157,8 +185,8 @@ def stall(cascade: Cascade, plan: StagePlan, drain: Callable[[Einsum, str], floa
             paid, owed = (0.0, ""), (0.0, "")
             here = plan.slots[einsum.label].array == array
             for ref in _own_tile(plan.slots, einsum):
-                if ref.name not in waited:
-                    continue
+                if ref.name not in waited or when[ref.name] != when[einsum.label]:
+                    continue  # a pass waits for the one before once a row block, not once a tile
                 before, last, pending, source = waited[ref.name]
                 paid = max(paid, (before + pending, source) if here and pending else (before, last))
                 if not here:

@@ -11,6 +11,7 @@ from math import ceil, prod
 
 from attnsim.cascade.einsum import Einsum
 from attnsim.evaluate.spatial.point import SpatialPoint
+from attnsim.evaluate.spatial.visits import visits
 from attnsim.machine.spatial import Array
 from attnsim.schedule.spatial import Space
 
@@ -71,14 +72,10 @@ def _reach(point: SpatialPoint, rank: str, left: list[str], length: int) -> int:
 
 
 def visited_share(point: SpatialPoint, ranks: tuple[str, ...]) -> float:
-    """Share of the (query tile, key tile) pairs that a mask leaves, for an iteration space with both ranks; 1 for a dense mask."""
-    if point.mask.kind == "dense" or not point.key:
+    """Share of the (query tile, key tile) pairs gone through, for an iteration space with both ranks; 1 for any other."""
+    if not point.key or not {point.query, point.key} <= {point.cascade.whole(rank) for rank in ranks}:
         return 1
-    whole = {point.cascade.whole(rank) for rank in ranks}
-    if not {point.query, point.key} <= whole:
-        return 1
-    walk = point.mask.walk(point.sizes[point.query], point.sizes[point.key], point.tiles.get(point.query, 1), point.tiles.get(point.key, 1))
-    return walk.visited_total / walk.dense_total
+    return visits(point).share
 
 
 def pe_cycles(array: Array, counts: Mapping[str, int], chains: Sequence[Sequence[str]]) -> float:

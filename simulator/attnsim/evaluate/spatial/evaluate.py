@@ -14,6 +14,7 @@ from attnsim.evaluate.spatial.located import Choice
 from attnsim.evaluate.spatial.phases import Phase, plans_of, resolved
 from attnsim.evaluate.spatial.point import SpatialPoint, check_capacity, check_point
 from attnsim.evaluate.spatial.traffic import Words, moving_seconds
+from attnsim.evaluate.spatial.visits import visits
 from attnsim.schedule.stages import stall
 from attnsim.units import format_quantity
 
@@ -42,7 +43,7 @@ def evaluate_spatial(point: SpatialPoint, name: str, baseline: tuple[str, float]
     pairs, row_blocks = _attended(point)
     counts = cascade.counts(point.resolved, pairs=pairs, row_blocks=row_blocks)
     moved = memory.total() * point.heads * point.word
-    actions, accesses = _actions(point, phases, counts)
+    actions, accesses = _actions(point, phases, _issued(point))
     energy = energy_parts(point, actions, accesses, moved, buffer, latency)
     floors = lower_bound(point)
     floor = max(floors.values())
@@ -180,11 +181,18 @@ def _tiles(point: SpatialPoint, phase: Phase) -> int:
     query, key = point.tiles.get(point.query), point.tiles.get(point.key)
     if query is None or key is None:
         return 0
-    walk = point.mask.walk(point.sizes[point.query], point.sizes[point.key], query, key)
-    return int(walk.visited_total) * point.heads
+    return visits(point).pairs * point.heads
 
 
 # --- accounts ----------------------------------------------------------------------------------------------------------------------
+
+
+def _issued(point: SpatialPoint) -> Mapping[str, Mapping[str, int]]:
+    """Operations that are executed: all points of the tiles gone through, masked ones included."""
+    if not point.key:
+        return point.cascade.counts(point.resolved)
+    gone = visits(point)
+    return point.cascade.counts(point.resolved, pairs=gone.points, row_blocks=gone.rows)
 
 
 def _attended(point: SpatialPoint) -> tuple[int | None, int | None]:

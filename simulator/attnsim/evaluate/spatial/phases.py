@@ -9,11 +9,11 @@ from attnsim.evaluate.spatial.cycles import einsum_cycles
 from attnsim.evaluate.spatial.gemm import Blocking, gemm_blocking, gemm_words
 from attnsim.evaluate.spatial.located import Choice, located_words, search_choice
 from attnsim.evaluate.spatial.point import SpatialPoint
-from attnsim.evaluate.spatial.rowblock import RowBlock, fused_words, row_block
+from attnsim.evaluate.spatial.rowblock import RowBlock, fused_words, row_block, streamed_words
 from attnsim.evaluate.spatial.traffic import Words
 from attnsim.machine.spatial import Array
 from attnsim.schedule.spatial import Space, product_of
-from attnsim.schedule.stages import StagePlan, stage_plan
+from attnsim.schedule.stages import StagePlan, check_phases, stage_plan
 
 
 @dataclass(slots=True)
@@ -42,7 +42,8 @@ def plans_of(point: SpatialPoint) -> list[StagePlan]:
                     array = point.array(name, (*root, index, name))
                     for place, label in enumerate(members):
                         point.need(cascade.by_label[label], array, (*root, index, name, place))
-            plans.append(stage_plan(cascade, schedule, phase.name, stages))
+            plans.append(stage_plan(cascade, schedule, phase.name, stages, root))
+        check_phases(cascade, schedule, plans)
         _check_interleaving(point, plans)
         return plans
     groups: list[list[Einsum]] = []
@@ -103,11 +104,9 @@ def resolved(point: SpatialPoint, plan: StagePlan) -> Phase:
         blocking = gemm_blocking(point, single, product, [array], _space(point, plan, single))
         memory, buffer = gemm_words(point, product, blocking, array)
         return Phase(plan, {single.label: blocking.space}, memory, buffer, blocking=blocking)
-    if not point.key:
-        raise schedule.infeasible(
-            f"cascade {cascade.name} has no query and key rank, so its Einsums run one by one: use a schedule without fusion"
-        )
     spaces = {label: _space(point, plan, cascade.by_label[label]) for label in plan.labels}
+    if not point.key:  # no rows to keep: whole tensors stream by
+        return Phase(plan, spaces, *streamed_words(point, plan))
     if schedule.spec.search is not None and len(plan.labels) > 1:
         if point.mask.kind != "dense":
             raise schedule.infeasible(

@@ -15,6 +15,7 @@ from attnsim.cascade.einsum import Einsum
 from attnsim.errors import InfeasibleError, Issue
 from attnsim.evaluate.spatial.point import SpatialPoint
 from attnsim.evaluate.spatial.traffic import Words, edge_words
+from attnsim.evaluate.spatial.visits import visits
 from attnsim.schedule.spatial import product_of
 from attnsim.schedule.stages import StagePlan
 from attnsim.units import format_quantity
@@ -135,6 +136,23 @@ def _tile_words(point: SpatialPoint, name: str) -> int:
     return prod(point.tiles.get(rank, point.sizes[point.cascade.whole(rank)]) for rank in point.own_ranks(name))
 
 
+def streamed_words(point: SpatialPoint, plan: StagePlan) -> tuple[Words, Words]:
+    """(words at the memory, words at the buffer) of Einsums through which whole tensors stream, for one head: every operand from outside
+    once for each Einsum that reads it, every result that is read outside once.
+    """
+    memory, buffer = Words(), Words()
+    inputs, results = external(point, plan.labels)
+    for name in inputs:
+        readers = [einsum for einsum in point.cascade.consumers(name) if einsum.label in plan.slots]
+        size = point.words(name)
+        memory.add(name, "read", size * len(readers))
+        buffer.add(name, "write", size * len(readers))
+        buffer.add(name, "read", size * len(readers))
+    for name in results:
+        memory.add(name, "write", point.words(name))
+    return memory, buffer
+
+
 def fused_words(point: SpatialPoint, plan: StagePlan, block: RowBlock) -> tuple[Words, Words]:
     """(words at the memory, words at the buffer) of a phase, for one head."""
     memory, buffer = Words(), Words()
@@ -155,25 +173,22 @@ def _input(point: SpatialPoint, plan: StagePlan, block: RowBlock, name: str, mem
     loads: float = size
     if point.query not in ranks:
         partitioned = point.query in point.tiles
-        loads = size * passes * (block.blocks if partitioned else 1) * _seen_keys(point, block, ranks)
+        times = size * passes * (block.blocks if partitioned else 1)
+        loads = times * _seen_keys(point, block) if point.key in ranks and partitioned else times
     elif point.key in ranks and point.lives[name].role == "fiber":
         loads = size * (1 + block.spilled * (len(readers) - 1))
     elif point.key not in ranks:
-        loads = size * (1 + block.swapped * (_key_tiles(point) - 1))
+        loads = size * (1 + block.swapped * (_turns(point) - 1))
     memory.add(name, "read", loads)
     buffer.add(name, "write", loads)
     for einsum in readers:
         buffer.add(name, "read", _array_reads(point, plan, einsum, name))
 
 
-def _seen_keys(point: SpatialPoint, block: RowBlock, ranks: tuple[str, ...]) -> float:
-    """Share of the key tiles that a row block needs under the mask."""
-    if point.key not in ranks or point.mask.kind == "dense":
-        return 1.0
-    walk = point.mask.walk(
-        point.sizes[point.query], point.sizes[point.key], block.row_tile * block.tiles, point.tiles.get(point.key, point.sizes[point.key])
-    )
-    return walk.visited_total / walk.dense_total
+def _seen_keys(point: SpatialPoint, block: RowBlock) -> float:
+    """Share of the keys that a row block needs, averaged over the blocks; 1 without a mask."""
+    seen = visits(point, block.row_tile * block.tiles).keys
+    return seen / (point.sizes[point.key] * block.blocks)
 
 
 def _array_reads(point: SpatialPoint, plan: StagePlan, einsum: Einsum, name: str) -> float:
@@ -182,9 +197,27 @@ def _array_reads(point: SpatialPoint, plan: StagePlan, einsum: Einsum, name: str
     space = point.schedule.space(point.cascade, einsum, array.name, len(array.shape))
     product = product_of(point.cascade, einsum)
     if product is None or space is None:
-        return point.words(name)
+        return point.words(name) * _visited(point, name)
     edge = edge_words(point, product, array, space, 1, point.sizes.get(point.query, 1))
-    return edge.first if name == product.first else edge.second
+    return (edge.first if name == product.first else edge.second) * _visited(point, name)
+
+
+def _visited(point: SpatialPoint, name: str) -> float:
+    """Of what crosses to an array without a mask, the share that does under one: points, rows or keys of the tiles gone through."""
+    gone, P, M = visits(point), point.sizes[point.query], point.sizes[point.key]
+    whole = {point.cascade.whole(rank) for rank in point.own_ranks(name)}
+    if gone.pairs == gone.dense:
+        return 1
+    if {point.query, point.key} <= whole:
+        return gone.points / (P * M) if point.key in point.own_ranks(name) else _turns(point) / _key_tiles(point)
+    if point.query in whole:
+        return _turns(point) / _key_tiles(point)
+    return gone.keys / (M * -(-P // point.tiles[point.query])) if point.key in whole else 1
+
+
+def _turns(point: SpatialPoint) -> float:
+    """Key tiles that a row goes through, on average."""
+    return visits(point).rows / point.sizes[point.query]
 
 
 def through_buffer(point: SpatialPoint, plan: StagePlan, einsum: Einsum, reader: Einsum) -> bool:
@@ -196,22 +229,23 @@ def through_buffer(point: SpatialPoint, plan: StagePlan, einsum: Einsum, reader:
 def _intermediate(
     point: SpatialPoint, plan: StagePlan, block: RowBlock, einsum: Einsum, results: list[str], memory: Words, buffer: Words
 ) -> None:
-    name, size = einsum.label, point.words(einsum.label)
+    name, size = einsum.label, float(point.words(einsum.label))
     readers = [reader for reader in point.cascade.consumers(name) if reader.label in plan.slots]
     live = point.lives[name]
-    chunks = _key_tiles(point)
+    turns = _turns(point)
     if live.role == "fiber" or name in point.schedule.spec.staged:
         through = [reader for reader in readers if through_buffer(point, plan, einsum, reader)]
+        size *= _visited(point, name)
         buffer.add(name, "write", size)
         buffer.add(name, "read", size * len(through))
         if live.role == "fiber":
             memory.add(name, "write", block.spilled * size)
             memory.add(name, "read", block.spilled * size * len(through))
     elif live.role == "state" and point.query in point.tiles and point.query in point.own_ranks(name):
-        _state(point, einsum, readers, size, chunks, name in results, buffer)
+        _state(point, einsum, readers, size, turns, name in results, buffer)
         if block.swapped and _outlives_a_tile(point, einsum):
-            memory.add(name, "write", block.swapped * size * chunks)
-            memory.add(name, "read", block.swapped * size * chunks)
+            memory.add(name, "write", block.swapped * size * turns)
+            memory.add(name, "read", block.swapped * size * turns)
 
 
 def _key_tiles(point: SpatialPoint) -> int:
@@ -224,13 +258,13 @@ def _outlives_a_tile(point: SpatialPoint, einsum: Einsum) -> bool:
     return bool(einsum.output.iterative) or outer in {rank for rank, _ in einsum.reductions}
 
 
-def _state(point: SpatialPoint, einsum: Einsum, readers: list[Einsum], size: int, chunks: int, output: bool, buffer: Words) -> None:
+def _state(point: SpatialPoint, einsum: Einsum, readers: list[Einsum], size: float, turns: float, output: bool, buffer: Words) -> None:
     """Values of a row that outlive a tile: swapped in and out as the row tiles of a block take turns."""
     name = einsum.label
     if einsum.output.iterative:
-        buffer.add(name, "write", size * chunks)
+        buffer.add(name, "write", size * turns)
         if any(ref.mode == "previous" and ref.name == name for reader in readers for ref in reader.operands):
-            buffer.add(name, "read", size * chunks)
+            buffer.add(name, "read", size * turns)
         for reader in readers:
             if any(ref.mode == "final" and ref.name == name for ref in reader.operands):
                 buffer.add(name, "read", size)
@@ -238,9 +272,9 @@ def _state(point: SpatialPoint, einsum: Einsum, readers: list[Einsum], size: int
     if not _outlives_a_tile(point, einsum):
         return  # made once, from what is at hand
     outer = {*point.cascade.partition.get(point.key, (point.key,))[:1]}
-    buffer.add(name, "write", size * chunks)
-    buffer.add(name, "read", size * (chunks - 1))
+    buffer.add(name, "write", size * turns)
+    buffer.add(name, "read", size * (turns - 1))
     for reader in readers:
-        buffer.add(name, "read", size * (chunks if outer & set(reader.ranks) else 1))
+        buffer.add(name, "read", size * (turns if outer & set(reader.ranks) else 1))
     if output:
         buffer.add(name, "read", size)
