@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
+from typing import Any
 
 from attnsim.cascade.cascade import Cascade
 from attnsim.errors import InfeasibleError, Issue, suggest
@@ -254,27 +255,10 @@ def _footprint(point: Point, kernels: tuple[Kernel, ...]) -> float:
     return total
 
 
-def _mask(point: Point, kernels: tuple[Kernel, ...]) -> dict[str, object]:
-    p, m = point.sizes[point.query], point.sizes[point.key]
-    pairs = int(point.mask.pairs(p, m))
-    out: dict[str, object] = {
-        "kind": point.mask.kind,
-        "description": point.mask.describe(),
-        "attended_pairs": pairs,
-        "density": pairs / (p * m),
-    }
+def _mask(point: Point, kernels: tuple[Kernel, ...]) -> dict[str, Any]:
     main = max(kernels, key=lambda kernel: kernel.compute_cycles)
-    query, key = main.tile.get(point.query), main.tile.get(point.key)
-    if query and key and point.schedule.spec.fusion == "all":
-        walk = point.mask.walk(p, m, query, key)
-        out.update(
-            q_tiles=walk.tile_count,
-            tile_pairs_kernel=walk.visited_total,
-            tile_pairs_partial=walk.partial_total,
-            tile_pairs_dense=walk.dense_total,
-            max_kv_tiles=walk.max_visited,
-        )
-    return out
+    tile = main.tile if point.schedule.spec.fusion == "all" else {}
+    return point.mask.record(point.sizes[point.query], point.sizes[point.key], tile.get(point.query), tile.get(point.key))
 
 
 def _assumptions(point: Point, clock: float, highest: float) -> tuple[str, ...]:

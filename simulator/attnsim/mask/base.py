@@ -153,3 +153,18 @@ class Mask(ABC):
     def by_head(self, heads: int) -> tuple[tuple[int, Mask], ...]:
         """How many of `heads` query heads have which mask; here all have this one."""
         return ((heads, self),)
+
+    def record(self, P: int, M: int, q_tile: int | None = None, k_tile: int | None = None) -> dict[str, Any]:
+        """The entry `mask` of the JSON: pairs of one head and, given the tiles of a kernel, the tile pairs it visits."""
+        pairs = int(self.pairs(P, M))
+        out = {"kind": self.kind, "description": self.describe(), "attended_pairs": pairs, "density": pairs / (P * M)}
+        if q_tile and k_tile:
+            walk = self.walk(P, M, q_tile, k_tile)
+            out.update(
+                q_tiles=walk.tile_count,
+                tile_pairs_kernel=walk.visited_total,
+                tile_pairs_partial=walk.partial_total,
+                tile_pairs_dense=walk.dense_total,
+                max_kv_tiles=walk.max_visited,
+            )
+        return out

@@ -264,25 +264,8 @@ def _passes(point: SpatialPoint) -> dict[str, int]:
 def _mask(point: SpatialPoint) -> dict[str, Any]:
     if not point.key:
         return {"kind": "dense", "description": "no mask applies"}
-    p, m = point.sizes[point.query], point.sizes[point.key]
-    pairs = int(point.mask.pairs(p, m))
-    out: dict[str, Any] = {
-        "kind": point.mask.kind,
-        "description": point.mask.describe(),
-        "attended_pairs": pairs,
-        "density": pairs / (p * m),
-    }
-    query, key = point.tiles.get(point.query), point.tiles.get(point.key)
-    if query and key:
-        walk = point.mask.walk(p, m, query, key)
-        out.update(
-            q_tiles=walk.tile_count,
-            tile_pairs_kernel=walk.visited_total,
-            tile_pairs_partial=walk.partial_total,
-            tile_pairs_dense=walk.dense_total,
-            max_kv_tiles=walk.max_visited,
-        )
-    return out
+    sizes, tiles = point.sizes, point.tiles
+    return point.mask.record(sizes[point.query], sizes[point.key], tiles.get(point.query), tiles.get(point.key))
 
 
 def _assumptions(point: SpatialPoint, phases: list[Phase], ports: float) -> tuple[str, ...]:
