@@ -270,6 +270,46 @@ def test_flat(ask: Ask, machine: MakeMachine, dim: int, kilo: int) -> None:
         assert e.utilization["pe1d"] == pytest.approx(float(wanted.busy_1d / seconds), rel=EXACT, abs=0)
 
 
+# --- energy ---------------------------------------------------------------------------------------------------------------------------
+
+PJ = 1e-12
+MACC, ADD, MAX, EXP, DIV, DRAM_BYTE = 17.1645, 8.3395, 0.028036, 94.6475, 36.251153, 31.2
+ROW = 512
+NO_REGISTERS = {"count_register_files": False}
+
+
+@given(st.sampled_from(("fusemax", "fusemax-architecture")), tiled(), st.integers(1, 9), st.integers(20, 26))
+def test_energy_of_fusemax(ask: Ask, machine: MakeMachine, name: str, question: tuple[Sizes, int], x: int, power: int) -> None:
+    """Actions times energy of each; a subtraction is an addition, an exponential x multiply-adds; buffer rows at 13 and 15 nJ."""
+    s, side = question
+    P2, M1, pairs = row_blocks(s, side, 2**power, s.E + s.F + 2), s.M // side, s.M * s.P
+    if not P2:
+        return
+    arch = machine(side=side, exp=x, buffer=2**power)
+    arch["buffer"] |= {"read": "13 nJ", "write": "15 nJ"}
+    e = ask(arch, name, s._asdict(), conditions=NO_REGISTERS)
+    macs = (s.E + s.F) * pairs + x * (pairs + M1 * s.P) + (1 + s.F) * M1 * s.P
+    adds = (pairs + M1 * s.P) + pairs + (1 + s.F) * M1 * s.P
+    read = (2 * s.E + 2 * s.F + 2) * M1 * s.P + (s.F + 1) * s.P
+    written = (s.F + 2) * M1 * s.P + s.P * s.E + (s.E + s.F) * s.M * P2
+    energy = macs * MACC + adds * ADD + (pairs + M1 * s.P) * MAX + s.F * s.P * DIV
+    energy += 2 * read / ROW * 13000 + 2 * written / ROW * 15000
+    wanted = s.B * s.H * energy * PJ + float(fused_bytes(s, P2)) * DRAM_BYTE * PJ
+    assert e.energy_j == pytest.approx(wanted, rel=EXACT, abs=0)
+
+
+@pytest.mark.parametrize("kilo", [1, 2, 8])
+def test_energy_of_flat(ask: Ask, machine: MakeMachine, kilo: int) -> None:
+    """Scores on the chip and nothing spilled: four reads and three writes of the buffer a pair."""
+    s = Sizes(64, 12, kilo * KI, kilo * KI, 64, 64)
+    arch = machine("flat_cloud")
+    arch["buffer"] = {"read": "24 nJ", "write": "27 nJ"}
+    e = ask(arch, "flat", s._asdict(), conditions=NO_REGISTERS)
+    pair = (s.E + s.F) * MACC + MAX + ADD + EXP + ADD + DIV + 4 * 2 / ROW * 24000 + 3 * 2 / ROW * 27000
+    wanted = s.B * s.H * s.M * s.P * pair * PJ + float(flat(s, NONE, 1).moved) * DRAM_BYTE * PJ
+    assert e.energy_j == pytest.approx(wanted, rel=EXACT, abs=0)
+
+
 # --- printed numbers, so that the forms above cannot be wrong together with the engine -------------------------------------------------
 
 BERT = {  # kilo: FuseMax s, FLAT s, utilization of the 2-D array by FuseMax and by FLAT

@@ -172,15 +172,20 @@ def compare(ask: Ask, machine: MakeMachine, schedule: str, q: Question, levels: 
     assert wanted is not None, "choose a larger buffer"
     e = ask(machine(MACHINES[schedule], q.side, exp=q.exp, buffer=2 * q.buffer), schedule, q.sizes, mask=q.mask)
     (phase,) = e.phases
+    rounding = 0 if q.mask == "dense" else 1e-12  # a mask leaves a share of the tiles, a fraction
+
+    def near(value: Any) -> Any:
+        return pytest.approx(value, rel=rounding, abs=0)
+
     assert (phase.tiles, phase.blocks, phase.stall_cycles) == (wanted.tiles, wanted.blocks, wanted.waits)
     for number, stage in enumerate(phase.stages):
         for array in ("1d", "2d"):
-            assert sum(stage.busy.get(f"pe{array}", {}).values()) == wanted.busy[number, array], (number, array)
+            assert sum(stage.busy.get(f"pe{array}", {}).values()) == near(wanted.busy[number, array]), (number, array)
     if "dram" in levels:
-        assert dict(moved(e, "dram")) == in_bytes(wanted.memory)
-        assert e.latency_s == wanted.latency()
+        assert dict(moved(e, "dram")) == near(in_bytes(wanted.memory))
+        assert e.latency_s == near(wanted.latency())
     if "buffer" in levels and schedule != "fusemax-cascade":  # its staged scores are not walked here
-        assert dict(moved(e, "buffer")) == in_bytes(wanted.buffer)
+        assert dict(moved(e, "buffer")) == near(in_bytes(wanted.buffer))
 
 
 EXAMPLES = {
@@ -224,6 +229,20 @@ def test_any_sizes(ask: Ask, machine: MakeMachine, schedule: str, q: Question) -
         compare(ask, machine, schedule, q)
 
 
+@pytest.mark.parametrize("keys", [40, 16, 5])
+def test_key_tiles_of_another_size_than_the_array(ask: Ask, machine: MakeMachine, keys: int) -> None:
+    """40 keys on 16 rows take the array three times a tile, 5 take it once and leave rows idle; the 1-D array has one maximum a tile."""
+    plan = {"extends": "fusemax", "name": "other tiles", "mapping": {"partitioning": {"M": [f"uniform_shape({keys})"]}}}
+    e = ask(machine(side=16), plan, {"H": 2, "P": 100, "M": 333, "E": 24, "F": 40})
+    tiles, times = 2 * 7 * -(-333 // keys), -(-keys // 16)
+    first, second, third, last = (stage.busy for stage in e.phases[0].stages)
+    assert e.phases[0].tiles == tiles
+    assert first["pe2d"] == {"QK": tiles * times * 24, "LM": tiles * times}
+    assert second["pe1d"] == {"RM": tiles}
+    assert third["pe2d"] == {"SLN": tiles * times * 7, "SLD": tiles * times} and third["pe1d"] == {"PRM": tiles * 7, "SPD": tiles}
+    assert last["pe2d"] == {"SLNV": tiles * times * 40} and last["pe1d"] == {"SPNV": tiles * 40}
+
+
 CAUSAL = {
     "square": Question(1, 2, 2, 256, 256, 16, 16, 32, 10**5, 6, "causal"),
     "fewer rows than keys": Question(1, 2, 2, 64, 512, 16, 16, 32, 5000, 6, "causal"),
@@ -245,16 +264,8 @@ def test_a_skipped_tile_moves_no_words_at_the_buffer(ask: Ask, machine: MakeMach
     compare(ask, machine, "fusemax", q, levels=("buffer",))
 
 
-@settings(max_examples=60)
-@given(questions("causal", 200))
-def test_cycles_under_a_causal_mask(ask: Ask, machine: MakeMachine, q: Question) -> None:
-    """Ragged sizes too: the tiles computed, and the rows that are read and written whatever the mask."""
-    wanted = walk(q, "fusemax")
-    if wanted is None:
-        return
-    e = ask(machine(side=q.side, exp=q.exp, buffer=2 * q.buffer), "fusemax", q.sizes, mask="causal")
-    (phase,) = e.phases
-    assert phase.tiles == wanted.tiles
-    assert phase.compute_s * CLOCK == pytest.approx(wanted.cycles, rel=1e-12)
-    for name, direction in (("Q", "read"), ("AV", "write")):
-        assert e.bytes_by_tensor["dram"][name][direction] == 2 * wanted.memory[name, direction]
+@settings(max_examples=100)
+@given(st.sampled_from(sorted(PLANS)), questions("causal", 200))
+def test_any_sizes_under_a_causal_mask(ask: Ask, machine: MakeMachine, schedule: str, q: Question) -> None:
+    if walk(q, schedule) is not None:
+        compare(ask, machine, schedule, q)

@@ -18,7 +18,6 @@ from attnsim.evaluate.spatial.traffic import Words, edge_words
 from attnsim.evaluate.spatial.visits import visits
 from attnsim.schedule.spatial import product_of
 from attnsim.schedule.stages import StagePlan
-from attnsim.units import format_quantity
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +87,8 @@ def row_block(point: SpatialPoint, labels: tuple[str, ...], reserved: float = 0.
     row_tiles = ceil(rows / row_tile)
     capacity = point.capacity_words - reserved
     if capacity < fixed + row_tile * per_row:
-        need = format_quantity((reserved + fixed + row_tile * per_row) * point.word, "B")
-        have = format_quantity(point.capacity_words * point.word, "B")
+        need = f"{ceil((reserved + fixed + row_tile * per_row) * point.word)} B"  # whole bytes: one word short is short
+        have = f"{int(point.capacity_words * point.word)} B"
         message = (
             f"one tile of schedule {point.schedule.name} needs {need} of buffer, state and inputs of its rows included; it may use {have}"
         )
@@ -178,7 +177,7 @@ def _input(point: SpatialPoint, plan: StagePlan, block: RowBlock, name: str, mem
     elif point.key in ranks and point.lives[name].role == "fiber":
         loads = size * (1 + block.spilled * (len(readers) - 1))
     elif point.key not in ranks:
-        loads = size * (1 + block.swapped * (_turns(point) - 1))
+        loads = size * (1 + block.swapped * _again(point))
     memory.add(name, "read", loads)
     buffer.add(name, "write", loads)
     for einsum in readers:
@@ -218,6 +217,11 @@ def _visited(point: SpatialPoint, name: str) -> float:
 def _turns(point: SpatialPoint) -> float:
     """Key tiles that a row goes through, on average."""
     return visits(point).rows / point.sizes[point.query]
+
+
+def _again(point: SpatialPoint) -> float:
+    """Key tiles beyond its first that a row goes through, on average; a row without a key goes through none."""
+    return visits(point).again / point.sizes[point.query]
 
 
 def through_buffer(point: SpatialPoint, plan: StagePlan, einsum: Einsum, reader: Einsum) -> bool:
@@ -273,7 +277,7 @@ def _state(point: SpatialPoint, einsum: Einsum, readers: list[Einsum], size: flo
         return  # made once, from what is at hand
     outer = {*point.cascade.partition.get(point.key, (point.key,))[:1]}
     buffer.add(name, "write", size * turns)
-    buffer.add(name, "read", size * (turns - 1))
+    buffer.add(name, "read", size * _again(point))
     for reader in readers:
         buffer.add(name, "read", size * (turns if outer & set(reader.ranks) else 1))
     if output:

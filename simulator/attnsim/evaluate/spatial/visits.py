@@ -15,13 +15,18 @@ from attnsim.mask.base import Mask
 
 @dataclass(frozen=True, slots=True)
 class Visits:
-    """Of one head. pairs: tile pairs gone through, `dense` of them without a mask; rows, keys, points: theirs, summed over the pairs."""
+    """Of one head.
+
+    pairs: tile pairs gone through, `dense` of them without a mask; rows, keys, points: theirs, summed over the pairs; again: rows of the
+    pairs that are not the first of their query tile.
+    """
 
     pairs: int
     dense: int
     rows: int
     keys: int
     points: int
+    again: int
 
     @property
     def share(self) -> float:
@@ -42,7 +47,7 @@ def visits(point: SpatialPoint, rows: int | None = None) -> Visits:
 def _visits(mask: Mask | None, P: int, M: int, q_tile: int, k_tile: int) -> Visits:
     across, down = -(-M // k_tile), -(-P // q_tile)
     if mask is None:
-        return Visits(across * down, across * down, P * across, M * down, P * M)
+        return Visits(across * down, across * down, P * across, M * down, P * M, P * (across - 1))
     walk = mask.walk(P, M, q_tile, k_tile)
     # A short last tile holds less than the others; both axes count its visits.
     short_rows, short_keys = down * q_tile - P, across * k_tile - M
@@ -51,4 +56,6 @@ def _visits(mask: Mask | None, P: int, M: int, q_tile: int, k_tile: int) -> Visi
     corner = short_rows * short_keys if last_row and last_key else 0
     pairs = walk.visited_total
     points = pairs * q_tile * k_tile - short_rows * k_tile * last_row - short_keys * q_tile * last_key + corner
-    return Visits(pairs, across * down, pairs * q_tile - short_rows * last_row, pairs * k_tile - short_keys * last_key, points)
+    rows, keys = pairs * q_tile - short_rows * last_row, pairs * k_tile - short_keys * last_key
+    first = sum(run.tiles for run in walk.runs if run.visited) * q_tile - (short_rows if last_row else 0)
+    return Visits(pairs, across * down, rows, keys, points, rows - first)
