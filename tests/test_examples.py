@@ -41,9 +41,13 @@ def case(schedule: str) -> dict[str, Any]:
     spec = load_cascade(cascade)
     sizes = {rank: SIZES[rank] for rank in spec.spec.ranks if rank in SIZES} | {rank: SIZES[rank] for rank in spec.groups}
     direction = "backward" if "dO" in spec.inputs else "forward"
+    document = library.load("schedule", schedule)
+    mask: dict[str, Any] = {"kind": "dense" if is_spatial(document) else "causal"}
+    if "neighborhood" in document.data.get("masks", ()):
+        mask = {"kind": "neighborhood", "shape": [32, 64], "window": [9, 16], "stride": [1, 4]}
     return {
         "attnsim": 1, "kind": "kernel", "name": schedule, "cascade": cascade, "sizes": sizes, "dtype": "bf16", "direction": direction,
-        "mask": {"kind": "dense" if is_spatial(library.load("schedule", schedule)) else "causal"}, "schedule": schedule,
+        "mask": mask, "schedule": schedule,
     }  # fmt: skip
 
 
@@ -84,8 +88,8 @@ def test_cascade_loads_and_counts(name: str) -> None:
 
 @pytest.mark.parametrize("name", names("workload"))
 def test_example_runs(name: str) -> None:
-    spatial = name.startswith("fusemax")
-    for result in attnsim.run(name, "fusemax_cloud" if spatial else "h100_sxm").results:
+    arch = {"fusemax": "fusemax_cloud", "hunyuanvideo": "b200"}.get(name.split("-")[0], "h100_sxm")
+    for result in attnsim.run(name, arch).results:
         assert 0 < result.lower_bound_s <= result.latency_s
 
 

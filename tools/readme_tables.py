@@ -83,6 +83,20 @@ def published() -> str:
     return "\n\n".join(lines)
 
 
+def neighborhood() -> str:
+    """One row a column of the tables of neighborhood attention."""
+    from attnsim.validate import run_cases
+    from attnsim.validate.render_published import required, share
+
+    (score,) = run_cases(["gna"]).tables
+    rows = [
+        [check.table, check.configuration, check.check.label or check.check.column, str(len(check.values)), share(check.mean),
+         share(check.worst() or 0.0), required(check)]
+        for check in score.checks
+    ]  # fmt: skip
+    return markdown(["Table", "Configuration", "Column", "Rows", "Mean difference", "Largest", "Required"], rows)
+
+
 def archs() -> str:
     """One row a machine: processors, memory, dense peaks."""
 
@@ -139,6 +153,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "archs": archs,
     "arrays": arrays,
     "published": published,
+    "neighborhood": neighborhood,
     "schedules": schedules,
     "accuracy": accuracy,
 }

@@ -91,7 +91,7 @@ def test_a_walk_sums_up_its_own_runs(spec, P, M, q_tile, k_tile, pack):
     visited, partial = zip(*unrolled(walk), strict=True)
     assert walk.tile_count == len(visited) == -(-P * pack // q_tile)
     assert (walk.visited_total, walk.partial_total, walk.max_visited) == (sum(visited), sum(partial), max(visited))
-    assert walk.dense_total == walk.tile_count * -(-M // k_tile) == DENSE.walk(P, M, q_tile, k_tile, pack).visited_total
+    assert walk.all_total == walk.tile_count * -(-M // k_tile) == DENSE.walk(P, M, q_tile, k_tile, pack).visited_total
     assert sum(walk.rows(i) for i in range(walk.tile_count)) == P * pack
     assert [(walk.at(i).visited, walk.at(i).partial) for i in range(walk.tile_count)] == unrolled(walk)
     neighbours = zip(walk.runs, walk.runs[1:], strict=False)
@@ -112,7 +112,7 @@ def test_both_walks_go_over_the_same_tile_pairs(spec, P, M, q_tile, k_tile, pack
 def test_visited_tiles_have_room_for_the_pairs_and_full_ones_are_full(spec, P, M, q_tile, k_tile, pack):
     mask = from_spec(spec)
     walk, pairs = mask.walk(P, M, q_tile, k_tile, pack), mask.pairs(P, M) * pack
-    assert 0 <= walk.partial_total <= walk.visited_total <= walk.dense_total
+    assert 0 <= walk.partial_total <= walk.visited_total <= walk.all_total
     assert walk.visited_total * q_tile * k_tile >= pairs
     full = sum((v - p) * walk.rows(i) * k_tile for i, (v, p) in enumerate(unrolled(walk)))
     assert full <= pairs

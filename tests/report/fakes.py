@@ -81,12 +81,13 @@ def result(name: str = "prefill", **changes: Any) -> Any:
             "density": 0.5,
             "tile_pairs_kernel": 2080,
             "tile_pairs_partial": 64,
-            "tile_pairs_dense": 4096,
+            "tile_pairs_all": 4096,
             "block_sparse": False,
         },
         "kernels": (kernel(),),
         "clock_hz": 1.0e9,
         "assumptions": ("power limit 700 W lowers the clock",),
+        "end_to_end": {},
     }
     return SimpleNamespace(**(fields | changes))
 

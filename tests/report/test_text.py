@@ -103,16 +103,26 @@ def test_kernels_show_tile_grid_and_waves() -> None:
 
 
 def test_the_mask_prints_exact_counts() -> None:
-    assert line("mask ", lines()) == (
+    text = lines()
+    assert line("mask ", text) == (
         "mask causal (bottom-right aligned); 33 558 528 pairs a head attended (50.0 %); "
-        "2 080 of 4 096 tiles visited; 64 of them partly masked; block sparse no"
+        "2 080 of 4 096 tiles visited; 64 of them partly masked"
     )
+    assert "      block sparse no" in text
 
 
 def test_a_mask_that_reports_something_else_is_printed_with_its_own_names() -> None:
-    assert (
-        line("mask ", lines(result(mask={"kind": "blocks", "live_blocks": 12, "fill": 0.25}))) == "mask blocks; live blocks 12; fill 0.250"
-    )
+    text = lines(result(mask={"kind": "blocks", "live_blocks": 12, "fill": 0.25}))
+    assert line("mask ", text) == "mask blocks"
+    assert "      live blocks 12; fill 0.250" in text
+
+
+def test_the_model_around_the_kernel_is_told_when_asked_for() -> None:
+    facts = {"share": 0.6, "dense_latency_s": 0.1, "op_speedup": 8.0, "speedup": 2.1, "speedup_flop": 2.2, "natten_sim": 2.15}
+    text = lines(result(end_to_end=facts))
+    assert "end to end  2.1 x over dense attention, which takes 60.0 % of the time (2.2 x by FLOPs, 2.15 x as NATTENSim)" in text
+    assert "            the operation: 8 x of 100 ms dense in this kernel" in text
+    assert not any(one.startswith("end to end") for one in lines())
 
 
 def test_assumptions_are_printed_once() -> None:

@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from attnsim import mask as masks
 from attnsim.cascade.cascade import Cascade
-from attnsim.errors import AttnsimError, Issue, UsageError
+from attnsim.errors import AttnsimError, Issue, SpecError, UsageError
+from attnsim.mask.base import Mask
 from attnsim.spec import library
 from attnsim.spec.workload import KernelWorkload, LayerWorkload, WorkloadSpec
 from attnsim.spec.yaml import Document, validate
@@ -55,6 +57,16 @@ def workload_spec(document: Document) -> KernelWorkload | LayerWorkload:
     kernel = document.data.get("kind") == "kernel"  # one model is quicker to run than the union of all
     spec: KernelWorkload | LayerWorkload = validate(KernelWorkload if kernel else WorkloadSpec, document)
     return spec
+
+
+def mask_of(spec: KernelWorkload, document: Document, cascade: Cascade) -> Mask:
+    """The mask of a workload. Raises SpecError where it has another number of tokens than the workload."""
+    mask = masks.from_spec(spec.mask)
+    if len(cascade.positions) == 2:
+        fault = mask.fits(*(spec.sizes[rank] for rank in cascade.positions))
+        if fault is not None:
+            raise SpecError(document.issue(("mask", "shape"), fault))
+    return mask
 
 
 def with_groups(cascade: Cascade, sizes: Mapping[str, int]) -> dict[str, int]:

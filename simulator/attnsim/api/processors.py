@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 
 from attnsim import mask as masks
-from attnsim.api.documents import Ref, placed, with_groups
+from attnsim.api.documents import Ref, mask_of, placed, with_groups
 from attnsim.cascade.cascade import Cascade, load_cascade
 from attnsim.errors import InfeasibleError, SpecError
-from attnsim.evaluate.estimate import Report
+from attnsim.evaluate.endtoend import end_to_end
+from attnsim.evaluate.estimate import Estimate, Report
 from attnsim.evaluate.evaluate import evaluate
 from attnsim.evaluate.point import Point, schedule_context
 from attnsim.machine.machine import Machine
 from attnsim.schedule.defaults import default_schedule
 from attnsim.schedule.names import check_names
 from attnsim.schedule.schedule import Schedule, load_schedule
-from attnsim.spec.workload import KernelWorkload
+from attnsim.spec.workload import EndToEnd, KernelWorkload
 from attnsim.spec.yaml import Document
 
 
@@ -28,9 +30,23 @@ def run_on_processors(spec: KernelWorkload, document: Document, machine: Machine
             other = _baseline(spec, document, machine, point)
             baseline = (other.schedule.name, evaluate(other, spec.name).latency_s)
         estimate = evaluate(point, spec.name, baseline)
+        if spec.end_to_end is not None:
+            estimate = replace(estimate, end_to_end=_end_to_end(spec.end_to_end, point, estimate))
     except InfeasibleError as error:
         raise placed(error, document) from None
     return Report(spec.name, machine.name, machine, (estimate,), estimate.assumptions, lambda: (document.sha256, machine.sha256))
+
+
+def _end_to_end(asked: EndToEnd, point: Point, estimate: Estimate) -> dict[str, float]:
+    """Beside the same kernel without a mask."""
+    full = masks.dense_like(point.mask)
+    dense = evaluate(replace(point, mask=full), "dense")
+    shared = 0.0
+    if point.conditions.permute == "per_model":
+        each = evaluate(replace(point, conditions=point.conditions.model_copy(update={"permute": "per_op"})), "permuting")
+        shared = each.latency_s - estimate.latency_s
+    flop, worst = float(estimate.mask.get("flop_speedup", 1.0)), estimate.mask.get("speedup_worst_tile")
+    return end_to_end(asked, dense.latency_s, estimate.latency_s, shared, flop, worst)
 
 
 def _baseline(spec: KernelWorkload, document: Document, machine: Machine, point: Point) -> Point:
@@ -57,7 +73,7 @@ def resolve(
         raise InfeasibleError(document.issue(("conditions", "tensor_clock"), f"{machine.name} clocks no higher than {highest:.0f} MHz"))
     chosen = schedule if schedule is not None else spec.schedule
     sizes = with_groups(cascade, spec.sizes)
-    mask = masks.from_spec(spec.mask)
+    mask = mask_of(spec, document, cascade)
     if chosen is not None:
         plan = load_schedule(chosen, doc=document, loc=loc) if schedule is None or loc != ("schedule",) else load_schedule(schedule)
     else:

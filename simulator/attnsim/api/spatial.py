@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from attnsim import mask as masks
-from attnsim.api.documents import Ref, placed, with_groups
+from attnsim.api.documents import Ref, mask_of, placed, with_groups
 from attnsim.cascade.cascade import load_cascade
 from attnsim.errors import InfeasibleError
 from attnsim.evaluate.estimate import Report
@@ -19,6 +18,8 @@ from attnsim.spec.yaml import Document
 
 def run_on_arrays(spec: KernelWorkload, document: Document, machine: SpatialMachine, schedule: Ref | None = None) -> Report:
     """Evaluate one workload on PE arrays. Raises as `attnsim.run`."""
+    if spec.end_to_end is not None:
+        raise InfeasibleError(document.issue(("end_to_end",), "is for processors; use a workload of kind layer on PE arrays"))
     try:
         point = resolve(spec, document, machine, schedule)
         baseline = None
@@ -46,7 +47,7 @@ def resolve(
         plan = load_spatial_schedule(chosen)
     check_spatial_names(plan, cascade)
     sizes = with_groups(cascade, spec.sizes)
-    return SpatialPoint(cascade, sizes, masks.from_spec(spec.mask), spec.dtype, machine, plan, spec.conditions, spec.direction)
+    return SpatialPoint(cascade, sizes, mask_of(spec, document, cascade), spec.dtype, machine, plan, spec.conditions, spec.direction)
 
 
 def _context(spec: KernelWorkload, cascade: str, machine: SpatialMachine) -> dict[str, Value]:

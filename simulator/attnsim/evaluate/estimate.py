@@ -44,7 +44,7 @@ class Estimate:
     flops: 2 x multiply-adds of the attended pairs, the field's matmul FLOPs. flops_by_unit: algorithmic work by unit (a mac counts 2, any
     other operation 1). bytes: traffic by memory level; bytes_by_tensor: the same by tensor and direction. time_by_resource_s: busy time
     of each resource, padding included. lower_bound_s: peak rates at the boost clock, compulsory traffic, perfect overlap.
-    speedup_upper_bound: latency of the baseline schedule / lower_bound_s.
+    speedup_upper_bound: latency of the baseline schedule / lower_bound_s. end_to_end: of the model around the kernel, if asked for.
     """
 
     name: str
@@ -74,6 +74,7 @@ class Estimate:
     kernels: tuple[KernelEstimate, ...]
     clock_hz: float
     assumptions: tuple[str, ...]
+    end_to_end: Mapping[str, float] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """The entry of ``results`` in the JSON of ``attnsim run``."""

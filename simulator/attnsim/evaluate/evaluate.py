@@ -10,13 +10,14 @@ from attnsim.cascade.cascade import Cascade
 from attnsim.errors import InfeasibleError, Issue, suggest
 from attnsim.evaluate.bounds import Algorithm, algorithm, lower_bound
 from attnsim.evaluate.estimate import Estimate, KernelEstimate
-from attnsim.evaluate.kernel import Kernel, fused_kernel
+from attnsim.evaluate.kernel import Kernel, fused_kernel, query_walk
 from attnsim.evaluate.point import Point
 from attnsim.evaluate.power import dynamic_energy, energy, settled_clock
 from attnsim.evaluate.traffic import Traffic
-from attnsim.evaluate.unfused import combine_kernel, helper_kernel, unfused_kernel
+from attnsim.evaluate.unfused import combine_kernel, helper_kernel, permute_kernel, unfused_kernel
 from attnsim.units import format_quantity
 
+PERMUTE, UNPERMUTE = "permute", "unpermute"
 LONGEST = 2**28  # positions; a walk has one entry per query tile, two million at this length
 FLOPS_PER_OP: Mapping[str, int] = {"mac": 2}  # a multiply-add is two FLOPs by the field's convention; any other operation is one
 
@@ -45,9 +46,18 @@ def kernels_of(point: Point) -> tuple[Kernel, ...]:
     helped = {label for helper in (*spec.before, *spec.after) for label in helper.einsums}
     main = fused_kernel(point, tuple(einsum for einsum in cascade.einsums if einsum.label not in helped), spec.name)
     kernels = [*(helper_kernel(point, helper) for helper in spec.before), main, *(helper_kernel(point, helper) for helper in spec.after)]
+    if _permutes(point):
+        inputs, outputs = tuple(cascade.inputs), tuple(cascade.outputs)
+        kernels = [permute_kernel(point, inputs, PERMUTE), *kernels, permute_kernel(point, outputs, UNPERMUTE)]
     if main.splits > 1 and spec.split is not None and spec.split.combine == "kernel":
         kernels.append(combine_kernel(point, main.splits, f"{spec.name} combine"))
     return tuple(kernels)
+
+
+def _permutes(point: Point) -> bool:
+    """Whether this operation lays its tokens out itself: a dense kernel takes them in any order."""
+    asked = point.schedule.spec.permute is not None and point.conditions.permute == "per_op"
+    return asked and point.mask.permuted and point.context["mask"] != "dense"
 
 
 def _check_dtype(point: Point) -> None:
@@ -256,9 +266,18 @@ def _footprint(point: Point, kernels: tuple[Kernel, ...]) -> float:
 
 
 def _mask(point: Point, kernels: tuple[Kernel, ...]) -> dict[str, Any]:
+    p, m = point.sizes[point.query], point.sizes[point.key]
     main = max(kernels, key=lambda kernel: kernel.compute_cycles)
-    tile = main.tile if point.schedule.spec.fusion == "all" else {}
-    return point.mask.record(point.sizes[point.query], point.sizes[point.key], tile.get(point.query), tile.get(point.key))
+    if point.schedule.spec.fusion != "all" or not {point.query, point.key} <= main.tile.keys():
+        return point.mask.record(p, m)
+    record = point.mask.record(p, m, query_walk(point, point.schedule.tile(point.context)))
+    cost = point.schedule.constant(point.schedule.spec.constants.masked_tile_cost, point.context, 0.0)
+    if cost:
+        record["masked_tile_cost"] = cost
+    copies = [kernel.traffic.total(point.machine.memory.name) for kernel in kernels if kernel.name in (PERMUTE, UNPERMUTE)]
+    if point.schedule.spec.permute is not None:
+        record["permute_bytes"] = sum(copies)
+    return record
 
 
 def _assumptions(point: Point, clock: float, highest: float) -> tuple[str, ...]:

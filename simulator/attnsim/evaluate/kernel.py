@@ -6,7 +6,7 @@ memory run beside the whole kernel (form and constants of FlashAttention-class k
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 
@@ -17,9 +17,10 @@ from attnsim.evaluate.occupancy import Occupancy, occupancy
 from attnsim.evaluate.point import Point
 from attnsim.evaluate.traffic import Grid, Traffic, fill_bytes, fused_traffic, tile_bytes
 from attnsim.evaluate.work import CtaWork, Ops, cta_work, extents
-from attnsim.mask.base import TileWalk
+from attnsim.mask.base import Run, TileWalk
 from attnsim.schedule.condition import holds
 from attnsim.schedule.split import split_count, stream_k
+from attnsim.spec.schedule import Tile
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +80,16 @@ def fused_kernel(point: Point, einsums: tuple[Einsum, ...], name: str) -> Kernel
     held = occupancy(point, row, tile)
     slots = held.ctas * point.machine.processors
     work = cta_work(point, einsums, tile, walked, row.warps or 1)
-    walk = _walk(point, tile, tiled, pack)
-    rounds = tuple((run.tiles, run.visited, run.partial) for run in walk.runs)
+    walk = _walk(point, row, tiled, pack)
+    masked_of = _masking(point, walk)
+    rounds = tuple((run.tiles, run.visited, masked_of(run)) for run in walk.runs)
     if len(walked) > 1:
-        rounds = ((1, walk.visited_total, walk.partial_total),)
+        rounds = ((1, walk.visited_total, sum(count * masked for count, _, masked in rounds)),)
     tiles = sum(count for count, _, _ in rounds)
     splits, rounds, repeat, ctas = _split(point, rounds, heads, slots)
     batch_order = tuple(rank for rank in loop.ranks if rank not in tile)
     visits = walk.visited_total * heads
+    masked = sum(count * part for count, _, part in rounds) * heads
     reduced = spec.split is not None and spec.split.rank == point.key  # splitting the queries of a CTA leaves nothing to combine
     grid = Grid(tile, tiled, walked, batch_order, ctas, visits, heads, pack, tiles * splits, slots, splits if reduced else 1)
     fill = fill_bytes(point, einsums, grid)
@@ -99,7 +102,6 @@ def fused_kernel(point: Point, einsums: tuple[Einsum, ...], name: str) -> Kernel
         span = makespan([(count * repeat, cost) for count, cost in costs], 1, point.machine.processors, held.ctas, alone)
     else:
         span = makespan(costs, repeat, point.machine.processors, held.ctas, alone)
-    masked = walk.partial_total * heads
     traffic = fused_traffic(point, einsums, grid)
     return Kernel(
         name=name,
@@ -116,7 +118,7 @@ def fused_kernel(point: Point, einsums: tuple[Einsum, ...], name: str) -> Kernel
         splits=grid.splits,
         occupancy=held,
         slots=slots,
-        filled=_filled(point, tile, pack),
+        filled=_filled(point, tile, pack, walk),
     )
 
 
@@ -159,15 +161,39 @@ def _pack(point: Point, tile: Mapping[str, int]) -> int:
     return group if holds(rule, point.context) else 1
 
 
-def _walk(point: Point, tile: Mapping[str, int], tiled: tuple[str, ...], pack: int) -> TileWalk:
+def _walk(point: Point, row: Tile, tiled: tuple[str, ...], pack: int) -> TileWalk:
+    if point.key not in tiled:
+        return query_walk(point, row, pack)
     p, m = point.sizes[point.query], point.sizes[point.key]
-    if point.key in tiled:
-        return point.mask.walk_keys(p, m, tile[point.key], tile[point.query], pack)
-    return point.mask.walk(p, m, tile[point.query], tile[point.key], pack)
+    try:
+        return point.mask.walk_keys(p, m, row.shape(point.key), row.shape(point.query), pack)
+    except ValueError as error:
+        raise InfeasibleError(f"schedule {point.schedule.name}: {error}") from None
 
 
-def _filled(point: Point, tile: Mapping[str, int], pack: int) -> float:
+def query_walk(point: Point, row: Tile, pack: int = 1) -> TileWalk:
+    """Key tiles by query tile. Raises InfeasibleError for tiles that the mask cannot be cut into."""
+    p, m = point.sizes[point.query], point.sizes[point.key]
+    dynamic = point.schedule.spec.key_tiles == "dynamic"
+    try:
+        return point.mask.walk(p, m, row.shape(point.query), row.shape(point.key), pack, dynamic)
+    except ValueError as error:
+        raise InfeasibleError(f"schedule {point.schedule.name}: {error}") from None
+
+
+def _masking(point: Point, walk: TileWalk) -> Callable[[Run], int]:
+    """How many of the tiles visited from a tile compute their mask."""
+    if point.schedule.spec.masking == "partial" or point.mask.kind == "dense":
+        return lambda run: run.partial
+    if walk.block_sparse_test:  # keys out of range are masked apart, at next to no cost
+        return lambda run: 0
+    return lambda run: run.visited
+
+
+def _filled(point: Point, tile: Mapping[str, int], pack: int, walk: TileWalk) -> float:
     """Share of the query rows of all tiles that hold a query."""
+    if point.mask.dimensions > 1 and walk.extent == point.sizes[point.query]:
+        return walk.extent / (walk.tile_count * walk.tile)
     rows, size = point.sizes[point.query] * pack, tile.get(point.query, 1)
     return rows / (ceil(rows / size) * size)
 
@@ -230,13 +256,14 @@ def _costs(point: Point, work: CtaWork, rounds: Rounds, fill: float, first: floa
     """(CTAs, cycles of a processor each) in launch order. `first`: share of the CTAs that are the first on their slot."""
     schedule, spec, machine = point.schedule, point.schedule.spec, point.machine
     per_tile = tile_cycles(point, work.per_tile.cycles)
+    slower = (schedule.constant(spec.constants.masked_tile_cost, point.context, 1.0) - 1.0) * per_tile
     overhead = schedule.constant(spec.constants.cta_overhead, point.context, 0.0) + sum(work.once.cycles.values())
     exposed = schedule.exposed("fill", point.context)
     exposed += (1.0 - exposed) * first  # the first CTA of a slot finds no other to hide its fill behind
     near = machine.levels[point.shared if point.shared is not None else 0]
     if exposed and fill:
         overhead += exposed * fill / (near.sustained / machine.processors / machine.clock(next(iter(machine.units))))
-    return [(count, visited * per_tile + partial * work.masked_cycles + overhead) for count, visited, partial in rounds]
+    return [(count, visited * per_tile + partial * (work.masked_cycles + slower) + overhead) for count, visited, partial in rounds]
 
 
 def tile_cycles(point: Point, cycles: Mapping[str, float]) -> float:

@@ -113,6 +113,7 @@ def schedule_context(
         "dtype": dtype,
         # Kernels drop a causal flag that hides nothing, as for one query token.
         "mask": "dense" if mask.pairs(p, m) == p * m else mask.kind,
+        "axes": mask.dimensions,
         "direction": direction,
         "group": group_size(cascade, sizes),
         "processors": machine.processors,

@@ -39,7 +39,7 @@ def render_report(report: Report) -> str:
             "",
             *_kernels(estimate.kernels, estimate.latency_s, machine),
         ]
-        lines += ["", *mask_lines(estimate)]
+        lines += ["", *mask_lines(estimate), *_end_to_end(estimate.end_to_end)]
     assumptions = list(dict.fromkeys([*report.assumptions, *(text for estimate in report.results for text in estimate.assumptions)]))
     if assumptions:
         lines += ["", "assumptions", *(f"  - {text}" for text in assumptions)]
@@ -234,13 +234,26 @@ def mask_lines(estimate: Estimate | SpatialEstimate) -> list[str]:
     pairs, density = facts.pop("attended_pairs", None), facts.pop("density", None)
     if pairs is not None:
         words.append(f"{whole(pairs)} pairs a head attended" + ("" if density is None else f" ({percent(density)})"))
-    visited, dense = facts.pop("tile_pairs_kernel", None), facts.pop("tile_pairs_dense", None)
+    visited, dense = facts.pop("tile_pairs_kernel", None), facts.pop("tile_pairs_all", None)
     if visited is not None and dense is not None:
         words.append(f"{whole(visited)} of {whole(dense)} tiles visited")
     partial = facts.pop("tile_pairs_partial", None)
     if partial is not None:
         words.append(f"{whole(partial)} of them partly masked")
-    return ["; ".join([*words, *(f"{name.replace('_', ' ')} {_fact(value)}" for name, value in facts.items())])]
+    rest = "; ".join(f"{name.replace('_', ' ')} {_fact(value)}" for name, value in facts.items())
+    return ["; ".join(words), *([f"      {rest}"] if rest else [])]
+
+
+def _end_to_end(facts: Mapping[str, float]) -> list[str]:
+    """The model around the kernel beside its dense self."""
+    if not facts:
+        return []
+    others = f"{facts['speedup_flop']:.3g} x by FLOPs" + (f", {facts['natten_sim']:.3g} x as NATTENSim" if "natten_sim" in facts else "")
+    return [
+        "",
+        f"end to end  {facts['speedup']:.3g} x over dense attention, which takes {percent(facts['share'])} of the time ({others})",
+        f"            the operation: {facts['op_speedup']:.3g} x of {format_quantity(facts['dense_latency_s'], 's')} dense in this kernel",
+    ]
 
 
 def _fact(value: object) -> str:

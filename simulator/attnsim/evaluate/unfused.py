@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from math import ceil
 
 from attnsim.cascade.einsum import Einsum
@@ -41,6 +42,15 @@ def helper_kernel(point: Point, helper: HelperKernel) -> Kernel:
             width = point.stored(tensor) if dtype == "io" else element_bytes(dtype)
             _stream(point, traffic, tensor, direction, point.tensor_bytes(tensor) / point.stored(tensor) * width)
     return _streaming(point, _whole_work(point, einsums, sizes), traffic, helper.name)
+
+
+def permute_kernel(point: Point, tensors: tuple[str, ...], name: str) -> Kernel:
+    """Tensors copied into the token order of the kernel's boxes, or out of it (arXiv 2504.16922, appendix B.2)."""
+    permute = point.schedule.spec.permute
+    copy = helper_kernel(point, HelperKernel(name=name, reads=dict.fromkeys(tensors, "io"), writes=dict.fromkeys(tensors, "io")))
+    share = point.schedule.constant(permute.memory_efficiency if permute is not None else (), point.context, 1.0)
+    memory = point.machine.memory.name
+    return replace(copy, level_s={level: time / share if level == memory else time for level, time in copy.level_s.items()})
 
 
 def combine_kernel(point: Point, splits: int, name: str) -> Kernel:

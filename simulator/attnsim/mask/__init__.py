@@ -4,10 +4,19 @@
 """
 
 from attnsim.mask.banded import CAUSAL, DENSE, Banded
-from attnsim.mask.base import Mask, Run, TileWalk
-from attnsim.spec.mask import CausalMask, DenseMask, MaskSpec, SinksMask, WindowMask
+from attnsim.mask.base import Mask, Run, TileShape, TileWalk
+from attnsim.mask.neighborhood import Neighborhood
+from attnsim.spec.mask import CausalMask, DenseMask, MaskSpec, NeighborhoodMask, SinksMask, WindowMask
 
-__all__ = ["CAUSAL", "DENSE", "Banded", "Mask", "Run", "TileWalk", "from_spec"]
+__all__ = ["CAUSAL", "DENSE", "Banded", "Mask", "Neighborhood", "Run", "TileShape", "TileWalk", "dense_like", "from_spec"]
+
+
+def dense_like(mask: Mask) -> Mask:
+    """The mask of all pairs over the same layout of tokens."""
+    if not isinstance(mask, Neighborhood):
+        return DENSE
+    shape = tuple(axis.extent for axis in mask.axes)
+    return Neighborhood.of(shape, shape)
 
 
 def from_spec(spec: MaskSpec) -> Mask:
@@ -21,3 +30,5 @@ def from_spec(spec: MaskSpec) -> Mask:
             return Banded.of(left, right)
         case SinksMask(left=left, right=right, sinks=sinks):
             return Banded.of(left, right, sinks)
+        case NeighborhoodMask():
+            return Neighborhood.of(*zip(*spec.axes(), strict=True))

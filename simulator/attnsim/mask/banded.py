@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from attnsim.mask import counts, tiles
 from attnsim.mask.arith import Number, size
-from attnsim.mask.base import Mask, TileWalk
+from attnsim.mask.base import Mask, TileShape, TileWalk
 
 if TYPE_CHECKING:
     from sympy import Expr
@@ -74,14 +74,14 @@ class Banded(Mask):
         """Keys that at least one query attends."""
         return counts.keys(size(P, "P"), size(M, "M"), self.left, self.sinks)
 
-    def walk(self, P: int, M: int, q_tile: int, k_tile: int, pack: int = 1) -> TileWalk:
+    def walk(self, P: int, M: int, q_tile: TileShape, k_tile: TileShape, pack: int = 1, dynamic: bool = False) -> TileWalk:
         """Per query tile, the key tiles visited (see Mask.walk)."""
-        _check(P, M, q_tile, k_tile, pack)
+        q_tile, k_tile = _check(P, M, q_tile, k_tile, pack)
         return tiles.walk_queries(self.left, self.right, self.sinks, P, M, q_tile, k_tile, pack)
 
-    def walk_keys(self, P: int, M: int, k_tile: int, q_tile: int, pack: int = 1) -> TileWalk:
+    def walk_keys(self, P: int, M: int, k_tile: TileShape, q_tile: TileShape, pack: int = 1) -> TileWalk:
         """Per key tile, the query tiles visited (see Mask.walk_keys)."""
-        _check(P, M, q_tile, k_tile, pack)
+        q_tile, k_tile = _check(P, M, q_tile, k_tile, pack)
         return tiles.walk_keys(self.left, self.right, self.sinks, P, M, k_tile, q_tile, pack)
 
     def formula(self, P: Any, M: Any, at: tuple[int, int] | None = None) -> tuple[Expr, str]:
@@ -99,6 +99,12 @@ def _keys(count: int, what: str = "") -> str:
     return f"{count} {what}key" if count == 1 else f"{count} {what}keys"
 
 
-def _check(P: int, M: int, q_tile: int, k_tile: int, pack: int) -> None:
-    if min(P, M, q_tile, k_tile, pack) < 1:
-        raise ValueError(f"sizes and tiles must be at least 1, not P={P}, M={M}, q_tile={q_tile}, k_tile={k_tile}, pack={pack}")
+def _check(P: int, M: int, q_tile: TileShape, k_tile: TileShape, pack: int) -> tuple[int, int]:
+    """The tiles as rows of a sequence."""
+    rows = [tile if isinstance(tile, int) else tile[0] if len(tile) == 1 else 0 for tile in (q_tile, k_tile)]
+    if min(P, M, *rows, pack) < 1:
+        raise ValueError(
+            f"sizes and tiles must be at least 1, and tiles of a sequence have one axis, not P={P}, M={M}, q_tile={q_tile}, "
+            f"k_tile={k_tile}, pack={pack}"
+        )
+    return rows[0], rows[1]

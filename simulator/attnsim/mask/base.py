@@ -8,12 +8,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from attnsim.mask.arith import Number
 
 if TYPE_CHECKING:
     from sympy import Expr
+
+TileShape: TypeAlias = int | tuple[int, ...]
+"""Rows of a tile, or the sides of a box of tokens by axis of the layout."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +37,19 @@ class TileWalk:
     """The tiles visited along one axis, run-length encoded in tile order.
 
     tile, extent: rows of a tile and rows in all (the last tile may be short); across: tiles of the other axis, which is what a
-    dense mask visits from every tile.
+    dense mask visits from every tile. needed_total: visited tiles that hold an attended pair; full_total: those without a masked pair,
+    keys out of range aside; block_sparse: whether these are the same; block_sparse_test: whether the kernel's own test finds it so
+    (None: nobody asked).
     """
 
     runs: tuple[Run, ...]
     tile: int
     extent: int
     across: int
+    needed_total: int = -1
+    full_total: int | None = None
+    block_sparse: bool | None = None
+    block_sparse_test: bool | None = None
     tile_count: int = field(init=False)
     visited_total: int = field(init=False)
     partial_total: int = field(init=False)
@@ -54,12 +63,14 @@ class TileWalk:
             partial += run.tiles * run.partial
             if run.visited > highest:
                 highest = run.visited
+        if self.needed_total < 0:
+            object.__setattr__(self, "needed_total", visited)
         for name, value in (("tile_count", tiles), ("visited_total", visited), ("partial_total", partial), ("max_visited", highest)):
             object.__setattr__(self, name, value)
 
     @classmethod
-    def of(cls, counts: Iterable[tuple[int, int, int]], tile: int, extent: int, across: int) -> TileWalk:
-        """The walk of (tiles, visited, partial) triples in tile order; equal neighbours are merged."""
+    def of(cls, counts: Iterable[tuple[int, int, int]], tile: int, extent: int, across: int, **known: Any) -> TileWalk:
+        """The walk of (tiles, visited, partial) triples in tile order; equal neighbours are merged. known: the fields with defaults."""
         runs: list[Run] = []
         alike, seen, masked = 0, -1, -1
         for count, visited, partial in counts:
@@ -71,10 +82,10 @@ class TileWalk:
             alike, seen, masked = count, visited, partial
         if alike:
             runs.append(Run(alike, seen, masked))
-        return cls(tuple(runs), tile, extent, across)
+        return cls(tuple(runs), tile, extent, across, **known)
 
     @property
-    def dense_total(self) -> int:
+    def all_total(self) -> int:
         """Tile pairs that a mask of all ones visits."""
         return self.tile_count * self.across
 
@@ -113,6 +124,10 @@ class Mask(ABC):
     def describe(self) -> str:
         """One line for people: "causal (bottom-right aligned)"."""
 
+    def fits(self, P: int, M: int) -> str | None:
+        """Why the mask cannot have P queries and M keys, in words; None where it can."""
+        return None
+
     @abstractmethod
     def pairs(self, P: Number, M: Number) -> Number:
         """Attended (query, key) pairs."""
@@ -129,9 +144,21 @@ class Mask(ABC):
     def keys(self, P: Number, M: Number) -> Number:
         """Keys that at least one query attends: no kernel can read fewer."""
 
+    @property
+    def dimensions(self) -> int:
+        """Axes of the layout of tokens: 1 for a sequence."""
+        return 1
+
+    @property
+    def permuted(self) -> bool:
+        """Whether boxes of tokens are no stretches of the sequence, so that they have to be put together."""
+        return False
+
     @abstractmethod
-    def walk(self, P: int, M: int, q_tile: int, k_tile: int, pack: int = 1) -> TileWalk:
-        """Per query tile, the key tiles visited.
+    def walk(self, P: int, M: int, q_tile: TileShape, k_tile: TileShape, pack: int = 1, dynamic: bool = False) -> TileWalk:
+        """Per query tile, the key tiles visited. ValueError for tiles the mask cannot be cut into.
+
+        Boxes of tokens need a mask with a layout of as many axes. dynamic: boxes of keys start at the first key needed.
 
         pack = g: g query heads that share a key head are packed into the rows of a tile (row r is query r // g, tile i holds rows
         i*q_tile ... (i+1)*q_tile - 1 of P*g). A short last key tile counts as partial, since its missing keys must be masked;
@@ -139,7 +166,7 @@ class Mask(ABC):
         """
 
     @abstractmethod
-    def walk_keys(self, P: int, M: int, k_tile: int, q_tile: int, pack: int = 1) -> TileWalk:
+    def walk_keys(self, P: int, M: int, k_tile: TileShape, q_tile: TileShape, pack: int = 1) -> TileWalk:
         """Per key tile, the query tiles visited: the same tile pairs as `walk`, as a backward pass goes over them."""
 
     @abstractmethod
@@ -154,17 +181,31 @@ class Mask(ABC):
         """How many of `heads` query heads have which mask; here all have this one."""
         return ((heads, self),)
 
-    def record(self, P: int, M: int, q_tile: int | None = None, k_tile: int | None = None) -> dict[str, Any]:
-        """The entry `mask` of the JSON: pairs of one head and, given the tiles of a kernel, the tile pairs it visits."""
+    def record(self, P: int, M: int, walk: TileWalk | None = None) -> dict[str, Any]:
+        """The entry `mask` of the JSON: pairs of one head and, given the walk of a kernel, the tiles it visits.
+
+        speedup_worst_tile: tiles of self attention / most tiles any query tile visits (NATTENSim's, arXiv 2504.16922, appendix B.1);
+        speedup_mean_tile: the same with the mean.
+        """
         pairs = int(self.pairs(P, M))
         out = {"kind": self.kind, "description": self.describe(), "attended_pairs": pairs, "density": pairs / (P * M)}
-        if q_tile and k_tile:
-            walk = self.walk(P, M, q_tile, k_tile)
-            out.update(
-                q_tiles=walk.tile_count,
-                tile_pairs_kernel=walk.visited_total,
-                tile_pairs_partial=walk.partial_total,
-                tile_pairs_dense=walk.dense_total,
-                max_kv_tiles=walk.max_visited,
-            )
+        if pairs:
+            out["flop_speedup"] = P * M / pairs
+        if walk is None:
+            return out
+        out.update(
+            q_tiles=walk.tile_count,
+            tile_pairs_needed=walk.needed_total,
+            tile_pairs_kernel=walk.visited_total,
+            tile_pairs_partial=walk.partial_total,
+            tile_pairs_dense=walk.visited_total - walk.partial_total,
+            tile_pairs_all=walk.all_total,
+            max_kv_tiles=walk.max_visited,
+        )
+        if walk.visited_total:
+            out.update(speedup_worst_tile=walk.across / walk.max_visited, speedup_mean_tile=walk.all_total / walk.visited_total)
+        if walk.block_sparse is not None:
+            out["block_sparse"] = walk.block_sparse
+        if walk.block_sparse_test is not None:
+            out["block_sparse_natten"] = walk.block_sparse_test
         return out

@@ -16,7 +16,7 @@ Loc = tuple[str | int, ...]
 Fault = tuple[Loc, str]
 
 #: What a condition may ask beside the ranks of the cascade; `Point.context` provides exactly these.
-CONTEXT_NAMES = ("kind", "isa", "vendor", "dtype", "mask", "direction", "group", "processors", "scratch_kib")
+CONTEXT_NAMES = ("kind", "isa", "vendor", "dtype", "mask", "axes", "direction", "group", "processors", "scratch_kib")
 
 
 def check_names(schedule: Schedule, cascade: Cascade | None = None) -> None:

@@ -109,8 +109,11 @@ class Schedule:
         """Refuse machines and workloads the kernel was not written for.
 
         Raises:
-            InfeasibleError: `requires` does not hold.
+            InfeasibleError: `requires` does not hold, or the kernel does not know the mask.
         """
+        masks = self.spec.masks
+        if context["mask"] not in masks and "any" not in masks:
+            raise InfeasibleError(f"schedule {self.name} knows no {context['mask']} mask, only {', '.join(masks)}")
         text = self.spec.requires
         if not holds(text, context):
             raise InfeasibleError(
@@ -152,6 +155,8 @@ def constants_of(spec: ScheduleSpec) -> dict[tuple[str | int, ...], Sequence[Any
         ("overlap", "exposed", name): entries for name, entries in spec.overlap.exposed.items()
     }
     groups.update({("constants", "executed", name): entries for name, entries in spec.constants.executed.items()})
+    if spec.permute is not None:
+        groups["permute", "memory_efficiency"] = spec.permute.memory_efficiency
     groups.update({("constants", name): getattr(spec.constants, name) for name in Constants.model_fields if name != "executed"})
     return groups
 

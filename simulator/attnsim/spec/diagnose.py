@@ -69,8 +69,16 @@ def explain(model: Any, doc: Document, error: pydantic.ValidationError) -> list[
     top = _expand(model)
     findings = [_finding(top, doc.data, item) for item in error.errors(include_url=False)]
     findings = _without_echoes(_one_branch(findings, doc))
-    issues = list(dict.fromkeys(doc.issue(finding.path, finding.message) for finding in findings))
+    found = [doc.issue(finding.path, finding.message) for finding in findings]
+    # A field written once over a table stands in each of its rows; the mistake is one all the same.
+    issues = list(
+        {(issue.file, issue.line, issue.column, issue.message, _of_any_row(issue.path)): issue for issue in reversed(found)}.values()
+    )
     return sorted(issues, key=lambda issue: (issue.file, issue.line or 0, issue.column or 0))
+
+
+def _of_any_row(path: str) -> str:
+    return re.sub(r"(^|\.)tiles\.\d+\.", r"\1tiles.", path)
 
 
 def _finding(top: _Place, data: Any, item: Any) -> _Finding:

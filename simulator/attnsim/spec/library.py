@@ -23,6 +23,7 @@ from attnsim.spec.yaml import Document, from_dict, scan_yaml, validate
 
 Kind = Literal["arch", "workload", "cascade", "schedule", "model"]
 
+_TABLES: Final = ("tiles",)
 _FOLDERS: Final[Mapping[str, str]] = {
     "arch": "arch_specs",
     "workload": "workloads/examples",
@@ -78,8 +79,8 @@ def load(kind: Kind, ref: str | Path | Mapping[str, Any], *, doc: Document | Non
     """The document a reference stands for, with `extends:` followed and each value keeping the file it was written in.
 
     `doc` and `loc` say where the reference was written: errors point there, relative paths start there, and a mapping takes its positions
-    from there. Mappings merge field by field; lists, scalars and mappings of another `kind` replace. Files are read again only when they
-    change.
+    from there. Mappings merge field by field, and a mapping over the tile table with each of its rows; lists, scalars and mappings of
+    another `kind` replace. Files are read again only when they change.
 
     Raises SpecError for an unknown name, an unreadable file, a circle of `extends:`, and everything wrong in the YAML (together with what
     validation finds).
@@ -214,6 +215,10 @@ def _merged(base: Document, child: Document) -> Document:
         if not any(path[:length] in replaced for length in range(1, len(path) + 1)):
             positions[path] = position
     positions.update(child.positions)
+    for path in [path for path in child.positions if len(path) == 2 and path[0] in _TABLES]:  # such a field stands in every row
+        rows = data.get(str(path[0]))
+        if isinstance(rows, list) and isinstance(path[1], str):
+            positions.update({(path[0], number, path[1]): child.positions[path] for number in range(len(rows))})
     return Document(data, child.file, positions, child.prefix)
 
 
@@ -223,6 +228,8 @@ def _merge(under: Mapping[str, Any], over: Mapping[str, Any], loc: Loc, replaced
         old = out.get(key)
         if isinstance(old, dict) and isinstance(value, dict) and old.get("kind") == value.get("kind", old.get("kind")):
             out[key] = _merge(old, value, (*loc, key), replaced)
+        elif key in _TABLES and isinstance(old, list) and isinstance(value, dict) and all(isinstance(row, dict) for row in old):
+            out[key] = [_merge(row, value, (*loc, key, number), replaced) for number, row in enumerate(old)]
         else:
             out[key] = value
             replaced.add((*loc, key))

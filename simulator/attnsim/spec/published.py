@@ -6,7 +6,7 @@ error; a table holds a model of the paper to a tolerance, value by value.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -23,6 +23,7 @@ class Configuration(Spec):
     arch: str
     schedule: str
     cascade: str
+    workload: dict[str, Any] = Field(default={}, description="further fields of the workload that all rows share, such as `mask`")
 
 
 class Check(Spec):
@@ -30,8 +31,11 @@ class Check(Spec):
 
     column: str
     result: str = Field(description="dotted place in the result, such as latency_s, bytes.dram or phases.0.choice.location.Q")
+    label: str = Field(default="", description="what the report calls it; left out: the column")
     factor: Factor = Field(default=1.0, description="the column in SI units: 1e-12 for pJ")
     within: float | None = Field(default=None, ge=0, description="largest relative difference of any row; left out: reported, not required")
+    off: float | None = Field(default=None, ge=0, description="largest absolute difference of any row, where a table prints few digits")
+    mean_within: float | None = Field(default=None, ge=0, description="largest mean of the relative differences of all rows")
     words: dict[str, list[str]] = Field(default_factory=dict, description="word of the column -> words of the result that mean the same")
     where: RowFilter = {}
     fitted: list[RowFilter] = Field(default=[], description="rows that constants were fitted on; all others are held out")
@@ -39,13 +43,22 @@ class Check(Spec):
 
     @model_validator(mode="after")
     def _one_kind(self) -> Check:
-        if self.words and (self.within is not None or self.factor != 1.0):
-            raise FieldError("words are equal or not: leave `within` and `factor` out", "words")
+        if self.words and (self.limits or self.factor != 1.0):
+            raise FieldError("words are equal or not: leave `within`, `off`, `mean_within` and `factor` out", "words")
+        if self.limits > 1:
+            raise FieldError("choose one of `within`, `off` and `mean_within`", "off" if self.within is not None else "mean_within")
         return self
+
+    @property
+    def limits(self) -> int:
+        """How many limits are given."""
+        return sum(limit is not None for limit in (self.within, self.off, self.mean_within))
 
 
 class PublishedTable(Spec):
-    """One CSV file. `sizes`: rank -> column or number. `configuration`: the column that names it, `configurations` what its words mean."""
+    """One CSV file. `sizes`: rank -> column or number. `fields`: place in the workload -> column, 18x24x24 being a list.
+    `configuration`: the column that names it, `configurations` what its words mean.
+    """
 
     name: str
     file: str
@@ -53,6 +66,7 @@ class PublishedTable(Spec):
     configuration: str
     configurations: dict[str, str] = Field(description="word of that column -> configuration")
     sizes: dict[str, str | Size]
+    fields: dict[str, str] = Field(default={}, description="dotted place in the workload, such as mask.window -> column")
     checks: list[Check] = Field(min_length=1)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
@@ -10,6 +11,7 @@ from attnsim.spec.base import FieldError, Spec
 from attnsim.spec.dtype import Dtype
 from attnsim.spec.quantity import Cycles, Factor, PositiveShare, Seconds, Share, Size, Whole
 
+MaskName = Literal["dense", "causal", "window", "sinks", "neighborhood", "any"]
 UnitName = Literal["tensor", "vector", "sfu"]
 LevelName = Literal["smem", "register", "tmem", "l1", "l2"]
 ResourceName = Literal["tensor", "vector", "sfu", "smem", "l2", "fill", "memory"]
@@ -125,9 +127,21 @@ class Loop(Spec):
         return self
 
 
+_TILE_NAMES = {"q": "P", "kv": "M"}
+
+
+def _check_size(name: str, value: Any) -> None:
+    for side in value if isinstance(value, list) and value else [value]:
+        try:
+            Whole(1).read(side)
+        except ValueError as error:
+            raise FieldError(str(error), name) from None
+
+
 class Tile(Spec):
     """A row of the tile table: tile sizes by rank (``P: 128, M: 64``) and the warps that work on them; the first row whose `when` holds
-    is used.
+    is used. A size by axis (``P: [4, 8, 8]``) is a box of tokens, which the kernel holds side by side. `q` and `kv` are other names
+    of P and M.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -139,6 +153,17 @@ class Tile(Spec):
     )
     registers: Size | None = Field(default=None, description="registers per thread of the computing warps")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _other_names(cls, data: Any) -> Any:
+        if not isinstance(data, dict) or not data.keys() & _TILE_NAMES.keys():
+            return data
+        for name in _TILE_NAMES.keys() & data.keys():
+            _check_size(name, data[name])
+        return {key: value for key, value in data.items() if key not in _TILE_NAMES} | {
+            rank: data[name] for name, rank in _TILE_NAMES.items() if name in data
+        }
+
     @model_validator(mode="after")
     def _ranks_are_sizes(self) -> Tile:
         for name, value in (self.__pydantic_extra__ or {}).items():
@@ -146,15 +171,20 @@ class Tile(Spec):
                 raise FieldError(
                     "unknown field; a tile row holds `when`, `warps`, `ctas`, `registers` and tile sizes by rank such as `P: 128`", name
                 )
-            try:
-                Whole(1).read(value)
-            except ValueError as error:
-                raise FieldError(str(error), name) from None
+            _check_size(name, value)
         return self
 
     def sizes(self) -> dict[str, int]:
-        """Tile size of every rank the row names."""
-        return {name: int(value) for name, value in (self.__pydantic_extra__ or {}).items()}
+        """Tile size of every rank the row names: of a box, its tokens."""
+        return {name: prod(map(int, value)) if isinstance(value, list) else int(value) for name, value in self._given().items()}
+
+    def shape(self, rank: str) -> int | tuple[int, ...]:
+        """Tile size of a rank, or the sides of its box. KeyError for a rank the row does not name."""
+        value = self._given()[rank]
+        return tuple(map(int, value)) if isinstance(value, list) else int(value)
+
+    def _given(self) -> dict[str, Any]:
+        return self.__pydantic_extra__ or {}
 
 
 class Overlap(Spec):
@@ -182,6 +212,9 @@ class Constants(Spec):
     )
     masked_ops: OpsList = Field(
         default_factory=list, description="vector operations per element of a tile that needs the mask: index, compare, select"
+    )
+    masked_tile_cost: Factors = Field(
+        default_factory=list, description="time of a tile whose mask is computed, relative to one without; beside masked_ops"
     )
     exp_on_vector: Shares = Field(default_factory=list, description="share of the exponentials computed as polynomials on the vector unit")
     executed: dict[str, Shares] = Field(
@@ -230,6 +263,12 @@ class HelperKernel(Spec):
     writes: dict[str, Dtype | Literal["io"]] = Field(default_factory=dict)
 
 
+class Permute(Spec):
+    """Tokens laid out in boxes before the kernel and back after it: every input and output read and written once."""
+
+    memory_efficiency: Efficiencies = Field(description="share of the sustained memory bandwidth that the copies reach")
+
+
 class ScheduleSpec(Spec):
     """A schedule file."""
 
@@ -250,7 +289,17 @@ class ScheduleSpec(Spec):
         description="all: one kernel; none: each Einsum its own kernel; or lists of the Einsums fused into one streaming kernel",
     )
     loops: list[Loop] = Field(default_factory=list, description="outermost first")
-    tiles: list[Tile] = Field(default_factory=list)
+    tiles: Annotated[list[Tile], BeforeValidator(_listed)] = Field(default_factory=list)
+    masks: list[MaskName] = Field(
+        default=["dense", "causal", "window", "sinks"], description="kinds of masks whose tiles it skips; any: it computes every pair"
+    )
+    masking: Literal["partial", "unless-block-sparse"] = Field(
+        default="partial",
+        description="tiles whose mask is computed: those with a masked pair, or all unless the kernel's own test finds none",
+    )
+    key_tiles: Literal["static", "dynamic"] = Field(
+        default="static", description="boxes of keys start at multiples of their sides, or at the first key needed"
+    )
     pack_groups: str = Field(
         default="never",
         description="query heads of a group as rows of one tile: never, always, efficient (when it fills tiles better), or a condition",
@@ -274,6 +323,7 @@ class ScheduleSpec(Spec):
     overlap: Overlap = Field(default_factory=Overlap)
     constants: Constants = Field(default_factory=Constants)
     split: Split | None = None
+    permute: Permute | None = Field(default=None, description="for kernels whose tiles are boxes of tokens")
     before: list[HelperKernel] = Field(default_factory=list)
     after: list[HelperKernel] = Field(default_factory=list)
 

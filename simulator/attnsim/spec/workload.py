@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from attnsim.spec.base import Spec
+from attnsim.spec.base import FieldError, Spec
 from attnsim.spec.dtype import Dtype
 from attnsim.spec.mask import DenseMask, MaskSpec
-from attnsim.spec.quantity import Hertz, Size
+from attnsim.spec.quantity import Hertz, Share, Size, Whole
 
 
 class Conditions(Spec):
@@ -25,10 +25,29 @@ class Conditions(Spec):
         default="graph",
         description="how the kernel is started: stream launch, CUDA graph node, or none (launches hidden behind a queue of work)",
     )
+    permute: Literal["per_op", "per_model", "none"] = Field(
+        default="per_op",
+        description="who lays tokens out in the boxes of a neighborhood kernel: each operation, the model once, or nobody",
+    )
     count_register_files: bool = Field(
         default=True,
         description="PE arrays: count the energy of the PEs' registers; false as arXiv 2406.10491, whose artifact leaves it out",
     )
+
+
+class EndToEnd(Spec):
+    """The model around the kernel: how much of its time attention takes, and in how many of its steps the mask is used."""
+
+    share: Share = Field(description="attention's share of the time end to end when all steps are dense")
+    steps: Size = Field(default=1, description="steps of the model, such as denoising steps")
+    dense_steps: Annotated[int, Whole(0)] = Field(default=0, description="of these, steps that stay dense")
+    layers: Size | None = Field(default=None, description="attention layers a step, over which one permutation of the tokens is spread")
+
+    @model_validator(mode="after")
+    def _some_steps_are_sparse(self) -> EndToEnd:
+        if self.dense_steps > self.steps:
+            raise FieldError(f"must be at most {self.steps}, the steps, not {self.dense_steps}", "dense_steps")
+        return self
 
 
 class KernelWorkload(Spec):
@@ -51,6 +70,7 @@ class KernelWorkload(Spec):
     baseline: str | dict[str, Any] | None = Field(
         default=None, description="schedule whose latency the speedup upper bound refers to; left out: the schedule itself"
     )
+    end_to_end: EndToEnd | None = Field(default=None, description="report the speedup of a whole model over its dense self")
     conditions: Conditions = Field(default_factory=Conditions)
 
 

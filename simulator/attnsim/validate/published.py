@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean, geometric_mean
@@ -21,13 +23,14 @@ NOTHING = 1e-12
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """One value of a table beside the engine's. error: relative, signed; 0 or infinite for words."""
+    """One value of a table beside the engine's. error: relative, signed; 0 or infinite for words; off: absolute, infinite for words."""
 
     record: Record
     published: str
     predicted: Any
     error: float
     fitted: bool
+    off: float = math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +48,23 @@ class CheckScore:
         return max((abs(value.error) for value in self.values if fitted is None or value.fitted is fitted), default=None)
 
     @property
+    def mean(self) -> float:
+        """Mean |relative difference|."""
+        return fmean(abs(value.error) for value in self.values) if self.values else 0.0
+
+    @property
     def differing(self) -> tuple[Value, ...]:
-        """Values outside the tolerance."""
+        """Values outside the tolerance of a row."""
+        if self.check.off is not None:
+            return tuple(value for value in self.values if value.off > self.check.off)
         limit = 0.0 if self.check.words else self.check.within
         return () if limit is None else tuple(value for value in self.values if abs(value.error) > limit)
 
     @property
     def ok(self) -> bool:
         """Every row predicted and within the tolerance, where there is one."""
-        return not self.failures and not self.differing
+        limit = self.check.mean_within
+        return not self.failures and not self.differing and (limit is None or self.mean <= limit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,24 +118,37 @@ class _Engine:
     """Answers of `attnsim.run`, each computed once."""
 
     spec: TablesSpec
-    answers: dict[tuple[str, tuple[tuple[str, int], ...]], dict[str, Any]] = field(default_factory=dict)
+    answers: dict[tuple[Any, ...], dict[str, Any]] = field(default_factory=dict)
 
-    def result(self, configuration: str, sizes: Mapping[str, int]) -> dict[str, Any]:
+    def result(self, configuration: str, sizes: Mapping[str, int], fields: Mapping[str, str] | None = None) -> dict[str, Any]:
         from attnsim.api import run
         from attnsim.cascade.cascade import load_cascade
 
         chosen = self.spec.configurations[configuration]
         cascade = load_cascade(chosen.cascade)
         own = {rank: size for rank, size in sizes.items() if rank in cascade.ranks}
-        key = configuration, tuple(sorted(own.items()))
+        key = configuration, tuple(sorted(own.items())), tuple(sorted((fields or {}).items()))
         if key not in self.answers:
             workload = {
                 "attnsim": 1, "kind": "kernel", "name": f"{self.spec.name}: {configuration}", "cascade": chosen.cascade, "sizes": own,
-                "dtype": self.spec.dtype, "schedule": chosen.schedule,
-                "conditions": {"count_register_files": self.spec.conditions.count_register_files},
+                "dtype": self.spec.dtype, "schedule": {"extends": chosen.schedule} if fields else chosen.schedule,
+                "conditions": self.spec.conditions.model_dump(exclude_unset=True), **deepcopy(chosen.workload),
             }  # fmt: skip
+            for place, text in (fields or {}).items():
+                _place(workload, place, text)
             self.answers[key] = run(workload, chosen.arch).results[0].to_dict()
         return self.answers[key]
+
+
+def _place(workload: dict[str, Any], place: str, text: str) -> None:
+    """Write a value of a table into a workload: 18x24x24 is a list, 0.607 a number, anything else a word."""
+    *outer, last = place.split(".")
+    for step in outer:
+        workload = workload.setdefault(step, {})
+    if re.fullmatch(r"\d+(x\d+)+", text):
+        workload[last] = [int(side) for side in text.split("x")]
+    else:
+        workload[last] = int(text) if re.fullmatch(r"\d+", text) else float(text) if re.fullmatch(r"\d*\.\d+", text) else text
 
 
 def score_tables(folder: Path) -> TablesScore:
@@ -155,7 +179,12 @@ def _unknown_configurations(spec: TablesSpec, document: Document) -> Iterator[Is
 
 
 def _table(folder: Path, document: Document, index: int, table: PublishedTable, engine: _Engine) -> Iterator[CheckScore]:
-    columns = {table.configuration, *(check.column for check in table.checks), *(c for c in table.sizes.values() if isinstance(c, str))}
+    columns = {
+        table.configuration,
+        *table.fields.values(),
+        *(check.column for check in table.checks),
+        *(c for c in table.sizes.values() if isinstance(c, str)),
+    }
     found = read_csv(folder / table.file, sorted(columns))
     if len(found.records) != table.points:
         raise SpecError(document.issue(("tables", index, "points"), f"says {table.points} rows, but {found.file} has {len(found.records)}"))
@@ -177,13 +206,16 @@ def _check(table: PublishedTable, configuration: str, check: Check, rows: list[R
     failures: list[tuple[Record, str]] = []
     for record in rows:
         try:
-            result = engine.result(configuration, _sizes(table.sizes, record))
+            fields = {place: record.values[column] for place, column in table.fields.items()}
+            result = engine.result(configuration, _sizes(table.sizes, record), fields)
             predicted = pick(result, check.result)
         except AttnsimError as error:
             failures.append((record, reason(error)))
             continue
         published = record.values[check.column]
-        values.append(Value(record, published, predicted, _error(check, published, predicted), any_match(record.values, check.fitted)))
+        difference = _error(check, published, predicted)
+        off = math.inf if check.words else abs(float(predicted) - float(published) * check.factor)
+        values.append(Value(record, published, predicted, difference, any_match(record.values, check.fitted), off))
     return CheckScore(table.name, configuration, check, tuple(values), tuple(failures))
 
 

@@ -22,8 +22,8 @@ def tables_text(score: TablesScore, detailed: bool) -> Iterator[str]:
         if score.spec.licence:
             yield f"  licence  {score.spec.licence}"
     rows = [_row(check) for check in score.checks]
-    header = ["table", "configuration", "column", "rows", "worst", "held out", "fitted", "required", ""]
-    yield from table(header, rows, right=(3, 4, 5, 6), indent="  ").split("\n")
+    header = ["table", "configuration", "column", "rows", "mean", "worst", "held out", "fitted", "required", ""]
+    yield from table(header, rows, right=(3, 4, 5, 6, 7), indent="  ").split("\n")
     for check in score.checks:
         for record, why in check.failures:
             yield f"  {check.table}, {check.configuration}: line {record.line} has no prediction: {why}"
@@ -50,7 +50,7 @@ def tables_text(score: TablesScore, detailed: bool) -> Iterator[str]:
 
 def _row(check: CheckScore) -> list[str]:
     words = bool(check.check.words)
-    required = "same word" if words else "-" if check.check.within is None else share(check.check.within) if check.check.within else "equal"
+    limit = required(check)
     split = bool(check.check.fitted)
 
     def shown(fitted: bool | None) -> str:
@@ -59,16 +59,30 @@ def _row(check: CheckScore) -> list[str]:
             return "-"
         return ("same" if worst == 0 else "differs") if words else share(worst)
 
-    state = "" if check.ok and not words and check.check.within is None else "ok" if check.ok else "FAILS"
+    state = "" if check.ok and not words and not check.check.limits else "ok" if check.ok else "FAILS"
     return [
-        check.table, check.configuration, check.check.column, str(len(check.values) + len(check.failures)), shown(None),
-        shown(False) if split else "", shown(True) if split else "", required, state,
+        check.table, check.configuration, check.check.label or check.check.column, str(len(check.values) + len(check.failures)),
+        "" if words else share(check.mean), shown(None),
+        shown(False) if split else "", shown(True) if split else "", limit, state,
     ]  # fmt: skip
+
+
+def required(check: CheckScore) -> str:
+    """What a column is held to, in words."""
+    if check.check.words:
+        return "same word"
+    if check.check.off is not None:
+        return f"off by {check.check.off:g}"
+    if check.check.mean_within is not None:
+        return f"mean {share(check.check.mean_within)}"
+    return "-" if check.check.within is None else share(check.check.within) if check.check.within else "equal"
 
 
 def _difference(value: Value) -> str:
     named = " ".join(
-        f"{name}={value.record.values[name]}" for name in ("platform", "model", "models", "seq_len") if name in value.record.values
+        f"{name}={value.record.values[name]}"
+        for name in ("platform", "model", "models", "seq_len", "window", "stride")
+        if name in value.record.values
     )
     error = "" if math.isinf(value.error) else f" ({share(value.error, signed=True)})"
     return f"line {value.record.line} ({named}) says {value.published}, predicted {value.predicted}{error}"
@@ -107,7 +121,10 @@ def _check_dict(check: CheckScore, detailed: bool) -> dict[str, Any]:
 
     made: dict[str, Any] = {
         "table": check.table, "configuration": check.configuration, "column": check.check.column, "result": check.check.result,
-        "n": len(check.values), "worst": worst(None), "held_out": worst(False), "fitted": worst(True), "within": check.check.within,
+        "n": len(check.values),
+        "mean": None if math.isinf(check.mean) else check.mean, "worst": worst(None), "held_out": worst(False),
+        "fitted": worst(True), "within": check.check.within,
+        "off": check.check.off, "mean_within": check.check.mean_within,
         "differing": len(check.differing), "failed": [{"line": r.line, "reason": why} for r, why in check.failures], "ok": check.ok,
     }  # fmt: skip
     if detailed:

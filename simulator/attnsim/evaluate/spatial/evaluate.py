@@ -264,8 +264,9 @@ def _passes(point: SpatialPoint) -> dict[str, int]:
 def _mask(point: SpatialPoint) -> dict[str, Any]:
     if not point.key:
         return {"kind": "dense", "description": "no mask applies"}
-    sizes, tiles = point.sizes, point.tiles
-    return point.mask.record(sizes[point.query], sizes[point.key], tiles.get(point.query), tiles.get(point.key))
+    p, m = point.sizes[point.query], point.sizes[point.key]
+    query, key = point.tiles.get(point.query), point.tiles.get(point.key)
+    return point.mask.record(p, m, point.mask.walk(p, m, query, key) if query and key else None)
 
 
 def _assumptions(point: SpatialPoint, phases: list[Phase], ports: float) -> tuple[str, ...]:
