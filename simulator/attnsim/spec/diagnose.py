@@ -71,9 +71,10 @@ def explain(model: Any, doc: Document, error: pydantic.ValidationError) -> list[
     findings = _without_echoes(_one_branch(findings, doc))
     found = [doc.issue(finding.path, finding.message) for finding in findings]
     # A field written once over a table stands in each of its rows; the mistake is one all the same.
-    issues = list(
-        {(issue.file, issue.line, issue.column, issue.message, _of_any_row(issue.path)): issue for issue in reversed(found)}.values()
-    )
+    once: dict[tuple[object, ...], Issue] = {}
+    for issue in found:
+        once.setdefault((issue.file, issue.line, issue.column, issue.message, _of_any_row(issue.path)), issue)
+    issues = list(once.values())
     return sorted(issues, key=lambda issue: (issue.file, issue.line or 0, issue.column or 0))
 
 
