@@ -98,12 +98,6 @@ class TileWalk:
                 return run
         raise IndexError(f"tile {index} of {self.tile_count}")
 
-    def rows(self, index: int) -> int:
-        """Rows of tile `index` that exist: fewer than `tile` in a short last one; IndexError beyond the last tile."""
-        if not 0 <= index < self.tile_count:
-            raise IndexError(f"tile {index} of {self.tile_count}")
-        return min(self.tile, self.extent - index * self.tile)
-
 
 class Mask(ABC):
     """The (query, key) pairs of one head that exist.
