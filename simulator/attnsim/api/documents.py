@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from attnsim import mask as masks
-from attnsim.cascade.cascade import Cascade
+from attnsim.cascade.cascade import Cascade, load_cascade
 from attnsim.errors import AttnsimError, Issue, SpecError, UsageError
 from attnsim.mask.base import Mask
 from attnsim.spec import library
@@ -67,6 +67,12 @@ def mask_of(spec: KernelWorkload, document: Document, cascade: Cascade) -> Mask:
         if fault is not None:
             raise SpecError(document.issue(("mask", "shape"), fault))
     return mask
+
+
+def baseline_spec(spec: KernelWorkload, own: str, cascade: Cascade) -> KernelWorkload:
+    """The workload of a baseline schedule, which brings `own`, the cascade it was written for, when that computes the same function."""
+    computes = load_cascade(own).spec.computes
+    return spec.model_copy(update={"cascade": own}) if computes and computes == cascade.spec.computes else spec
 
 
 def with_groups(cascade: Cascade, sizes: Mapping[str, int]) -> dict[str, int]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import lru_cache
 
 from attnsim import mask as masks
-from attnsim.api.documents import Ref, mask_of, placed, with_groups
+from attnsim.api.documents import Ref, baseline_spec, mask_of, placed, with_groups
 from attnsim.cascade.cascade import Cascade, load_cascade
 from attnsim.errors import InfeasibleError, SpecError
 from attnsim.evaluate.endtoend import end_to_end
@@ -50,12 +50,10 @@ def _end_to_end(asked: EndToEnd, point: Point, estimate: Estimate) -> dict[str, 
 
 
 def _baseline(spec: KernelWorkload, document: Document, machine: Machine, point: Point) -> Point:
-    """The baseline's point. A baseline schedule brings the cascade it was written for when that computes the same function."""
+    """The baseline's point."""
     plan = load_schedule(spec.baseline or "", doc=document, loc=("baseline",))
-    own = load_cascade(plan.spec.cascade)
-    if own.spec.computes and own.spec.computes == point.cascade.spec.computes:
-        spec = spec.model_copy(update={"cascade": plan.spec.cascade})
-    return resolve(spec, document, machine, spec.baseline, ("baseline",))
+    asked = baseline_spec(spec, plan.spec.cascade, point.cascade)
+    return resolve(asked, document, machine, spec.baseline, ("baseline",))
 
 
 def resolve(

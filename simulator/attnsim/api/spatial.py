@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attnsim.api.documents import Ref, mask_of, placed, with_groups
+from attnsim.api.documents import Ref, baseline_spec, mask_of, placed, with_groups
 from attnsim.cascade.cascade import load_cascade
 from attnsim.errors import InfeasibleError
 from attnsim.evaluate.estimate import Report
@@ -66,9 +66,7 @@ def _context(spec: KernelWorkload, cascade: str, machine: SpatialMachine) -> dic
 
 
 def _baseline(spec: KernelWorkload, document: Document, machine: SpatialMachine, point: SpatialPoint) -> SpatialPoint:
-    """The baseline's point. A baseline schedule brings the cascade it was written for when that computes the same function."""
+    """The baseline's point."""
     plan = load_spatial_schedule(spec.baseline or "", doc=document, loc=("baseline",))
-    own = load_cascade(plan.spec.cascade)
-    if own.spec.computes and own.spec.computes == point.cascade.spec.computes:
-        spec = spec.model_copy(update={"cascade": plan.spec.cascade})
-    return resolve(spec, document, machine, spec.baseline, ("baseline",))
+    asked = baseline_spec(spec, plan.spec.cascade, point.cascade)
+    return resolve(asked, document, machine, spec.baseline, ("baseline",))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
 from attnsim.machine.machine import Machine
@@ -37,28 +37,23 @@ class KernelEstimate:
     smem_per_cta_bytes: float
 
 
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """The answer for one workload.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What every answer holds, be it of a kernel or of a layer, on processors or on PE arrays.
 
     flops: 2 x multiply-adds of the attended pairs, the field's matmul FLOPs. flops_by_unit: algorithmic work by unit (a mac counts 2, any
-    other operation 1). bytes: traffic by memory level; bytes_by_tensor: the same by tensor and direction. time_by_resource_s: busy time
-    of each resource, padding included. lower_bound_s: peak rates at the boost clock, compulsory traffic, perfect overlap.
-    speedup_upper_bound: latency of the baseline schedule / lower_bound_s. end_to_end: of the model around the kernel, if asked for.
+    other operation 1). bytes: traffic by memory level. time_by_resource_s: busy time of each resource, padding included. lower_bound_s:
+    peak rates at the boost clock, compulsory traffic, perfect overlap. speedup_upper_bound: latency of the baseline / lower_bound_s.
     """
 
     name: str
     kind: str
     schedule: str
-    cascade: str
     dtype: str
-    direction: str
     sizes: Mapping[str, int]
     flops: int
     flops_by_unit: Mapping[str, float]
-    ops_by_kind: Mapping[str, int]
     bytes: Mapping[str, float]
-    bytes_by_tensor: Mapping[str, Mapping[str, Mapping[str, float]]]
     passes: Mapping[str, int]
     footprint_bytes: float
     latency_s: float
@@ -68,27 +63,39 @@ class Estimate:
     utilization: Mapping[str, float]
     energy_j: float
     speedup_upper_bound: float
-    baseline: str
     time_by_resource_s: Mapping[str, float]
     mask: Mapping[str, Any]
-    kernels: tuple[KernelEstimate, ...]
-    clock_hz: float
     assumptions: tuple[str, ...]
-    end_to_end: Mapping[str, float] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """The entry of ``results`` in the JSON of ``attnsim run``."""
-        out: dict[str, Any] = {}
-        for name in self.__slots__:
-            value = getattr(self, name)
-            if name == "kernels":
-                value = [{slot: plain(getattr(kernel, slot)) for slot in kernel.__slots__} for kernel in value]
-            out[name] = plain(value)
-        return out
+        return {entry.name: plain(getattr(self, entry.name)) for entry in fields(self)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KernelAnswer(Answer):
+    """One kernel. bytes_by_tensor: traffic by level, tensor and direction; baseline: schedule the speedup upper bound refers to."""
+
+    cascade: str
+    direction: str
+    ops_by_kind: Mapping[str, int]
+    bytes_by_tensor: Mapping[str, Mapping[str, Mapping[str, float]]]
+    baseline: str
+    clock_hz: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate(KernelAnswer):
+    """The answer for one workload on processors. end_to_end: of the model around the kernel, if asked for."""
+
+    kernels: tuple[KernelEstimate, ...]
+    end_to_end: Mapping[str, float] = field(default_factory=dict)
 
 
 def plain(value: Any) -> Any:
-    """Mappings and tuples as the dicts and lists JSON knows."""
+    """Mappings, tuples and records as the dicts and lists JSON knows."""
+    if is_dataclass(value):
+        return {entry.name: plain(getattr(value, entry.name)) for entry in fields(value)}
     if isinstance(value, Mapping):
         return {key: plain(item) for key, item in value.items()}
     if isinstance(value, tuple | list):

@@ -8,6 +8,7 @@ from typing import Any
 
 from attnsim.cascade.cascade import Cascade
 from attnsim.errors import InfeasibleError, Issue, suggest
+from attnsim.evaluate.accounts import FLOPS_PER_OP, reported_passes
 from attnsim.evaluate.bounds import Algorithm, algorithm, lower_bound
 from attnsim.evaluate.estimate import Estimate, KernelEstimate
 from attnsim.evaluate.kernel import Kernel, fused_kernel, query_walk
@@ -19,7 +20,6 @@ from attnsim.units import format_quantity
 
 PERMUTE, UNPERMUTE = "permute", "unpermute"
 LONGEST = 2**28  # positions; a walk has one entry per query tile, two million at this length
-FLOPS_PER_OP: Mapping[str, int] = {"mac": 2}  # a multiply-add is two FLOPs by the field's convention; any other operation is one
 
 
 def kernels_of(point: Point) -> tuple[Kernel, ...]:
@@ -109,14 +109,6 @@ def _check_size(point: Point) -> None:
 
 
 @lru_cache(maxsize=512)
-def _passes(cascade: Cascade) -> Mapping[str, int]:
-    """Passes over the ranks that matter to a reader: the two position ranks, and any rank walked more than once."""
-    counts = cascade.pass_counts()
-    kept = {rank: count for rank, count in counts.items() if rank in cascade.positions or count > 1}
-    return kept or counts
-
-
-@lru_cache(maxsize=512)
 def _footprint_tensors(cascade: Cascade) -> tuple[str, ...]:
     return (*cascade.inputs, *cascade.outputs)
 
@@ -160,7 +152,7 @@ def evaluate(point: Point, name: str, baseline: tuple[str, float] | None = None,
         ops_by_kind=dict(work.ops_by_kind),
         bytes=_bytes(point, kernels, traffic),
         bytes_by_tensor=traffic.moved,
-        passes=dict(_passes(point.cascade)),
+        passes=dict(reported_passes(point.cascade)),
         footprint_bytes=_footprint(point, kernels),
         latency_s=latency,
         lower_bound_s=floor,

@@ -4,49 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from attnsim.evaluate.estimate import Estimate, plain
-from attnsim.evaluate.spatial.estimate import SpatialEstimate
-
-Part = Estimate | SpatialEstimate
+from attnsim.evaluate.estimate import Answer, KernelAnswer
 
 
-@dataclass(frozen=True, slots=True)
-class LayerEstimate:
-    """The sum of a layer's kernels. `steps`: latency of each by name; footprint_bytes: of the largest; the rest as in `Estimate`.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerEstimate(Answer):
+    """The sum of a layer's kernels. `steps`: latency of each by name; footprint_bytes: of the largest.
 
     lower_bound_s: every resource's least time over all steps, perfectly overlapped; tensors between steps go through memory.
     """
 
-    name: str
-    kind: str
-    schedule: str
-    dtype: str
-    sizes: Mapping[str, int]
-    flops: int
-    flops_by_unit: Mapping[str, float]
-    bytes: Mapping[str, float]
-    passes: Mapping[str, int]
-    footprint_bytes: float
-    latency_s: float
-    lower_bound_s: float
-    lower_bound_by_resource_s: Mapping[str, float]
-    bound: str
-    utilization: Mapping[str, float]
-    energy_j: float
-    speedup_upper_bound: float
-    time_by_resource_s: Mapping[str, float]
-    mask: Mapping[str, Any]
     steps: Mapping[str, float]
-    assumptions: tuple[str, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """The entry of ``results`` in the JSON of ``attnsim run``."""
-        return {name: plain(getattr(self, name)) for name in self.__slots__}
 
 
-def layer_estimate(name: str, dtype: str, sizes: Mapping[str, int], parts: Sequence[Part]) -> LayerEstimate:
+def layer_estimate(name: str, dtype: str, sizes: Mapping[str, int], parts: Sequence[KernelAnswer]) -> LayerEstimate:
     """Sum the kernels of a layer."""
     latency = sum(part.latency_s for part in parts)
     floors = _summed(part.lower_bound_by_resource_s for part in parts)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from attnsim.evaluate.estimate import plain
+from attnsim.evaluate.estimate import KernelAnswer
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,61 +46,19 @@ class PhaseEstimate:
     choice: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class SpatialEstimate:
-    """Fields as in `attnsim.evaluate.estimate.Estimate`; energy_by_part_j and area_m2 are by component.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpatialEstimate(KernelAnswer):
+    """The answer for one workload on PE arrays; energy_by_part_j and area_m2 are by component.
 
     lag: tiles by which an Einsum runs behind the newest; interleave: Einsums that alternate cycle by cycle; once_a_row: Einsums that do not
     walk the keys; ports_needed: buffer rows moved a cycle.
     """
 
-    name: str
-    kind: str
-    schedule: str
-    cascade: str
-    dtype: str
-    direction: str
-    sizes: Mapping[str, int]
-    flops: int
-    flops_by_unit: Mapping[str, float]
-    ops_by_kind: Mapping[str, int]
-    bytes: Mapping[str, float]
-    bytes_by_tensor: Mapping[str, Mapping[str, Mapping[str, float]]]
-    passes: Mapping[str, int]
-    footprint_bytes: float
-    latency_s: float
-    lower_bound_s: float
-    lower_bound_by_resource_s: Mapping[str, float]
-    bound: str
-    utilization: Mapping[str, float]
     utilization_by_einsum: Mapping[str, Mapping[str, float]]
-    energy_j: float
     energy_by_part_j: Mapping[str, float]
     area_m2: Mapping[str, float]
-    speedup_upper_bound: float
-    baseline: str
-    time_by_resource_s: Mapping[str, float]
-    mask: Mapping[str, Any]
     phases: tuple[PhaseEstimate, ...]
     lag: Mapping[str, int]
     interleave: tuple[tuple[str, ...], ...]
     once_a_row: tuple[str, ...]
     ports_needed: float
-    clock_hz: float
-    assumptions: tuple[str, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """The entry of ``results`` in the JSON of ``attnsim run``."""
-        out: dict[str, Any] = {}
-        for name in self.__slots__:
-            value = getattr(self, name)
-            if name == "phases":
-                value = [_record(phase) for phase in value]
-            out[name] = plain(value)
-        return out
-
-
-def _record(phase: PhaseEstimate) -> dict[str, Any]:
-    record = {slot: getattr(phase, slot) for slot in phase.__slots__}
-    record["stages"] = [{"cycles": stage.cycles, "busy": stage.busy} for stage in phase.stages]
-    return record

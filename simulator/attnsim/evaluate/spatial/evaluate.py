@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from attnsim.cascade.cascade import totals
+from attnsim.evaluate.accounts import FLOPS_PER_OP, reported_passes
 from attnsim.evaluate.spatial.bounds import lower_bound
 from attnsim.evaluate.spatial.cycles import drain_cycles, einsum_cycles, pe_cycles
 from attnsim.evaluate.spatial.energy import buffer_rows, energy_parts, register_accesses, unit_actions
@@ -17,8 +18,6 @@ from attnsim.evaluate.spatial.traffic import Words, moving_seconds
 from attnsim.evaluate.spatial.visits import visits
 from attnsim.schedule.stages import stall
 from attnsim.units import format_quantity
-
-FLOPS_PER_OP: Mapping[str, int] = {"mac": 2}
 
 
 def evaluate_spatial(point: SpatialPoint, name: str, baseline: tuple[str, float] | None = None) -> SpatialEstimate:
@@ -69,7 +68,7 @@ def evaluate_spatial(point: SpatialPoint, name: str, baseline: tuple[str, float]
             "dram": memory.scaled(point.heads * point.word),
             "buffer": buffer.scaled(point.heads * point.word),
         },
-        passes=_passes(point),
+        passes=dict(reported_passes(cascade)),
         footprint_bytes=footprint,
         latency_s=latency,
         lower_bound_s=floor,
@@ -254,11 +253,6 @@ def _busy(point: SpatialPoint, estimates: tuple[PhaseEstimate, ...]) -> dict[str
         if estimate.stall_cycles:
             busy["drain"] = busy.get("drain", 0.0) + estimate.stall_cycles / point.machine.clock_hz
     return busy
-
-
-def _passes(point: SpatialPoint) -> dict[str, int]:
-    counts = point.cascade.pass_counts()
-    return {rank: count for rank, count in counts.items() if rank in point.cascade.positions or count > 1} or counts
 
 
 def _mask(point: SpatialPoint) -> dict[str, Any]:
