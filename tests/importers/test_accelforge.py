@@ -1,17 +1,12 @@
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-import attnsim
 from attnsim.errors import SpecError
-from attnsim.importers.common import Imported, import_file
 
-CLOCK = 940e6  # of fusemax_cloud, whose wide array is 256 x 256
+FORM = "accelforge"
 
 CHAIN = """\
 workload:
@@ -40,54 +35,26 @@ einsums:
 """
 
 
-@pytest.fixture
-def take(tmp_path: Path) -> Callable[..., Imported]:
-    def read(text: str, form: Any = "accelforge") -> Imported:
-        path = tmp_path / "case.yaml"
-        path.write_text(text)
-        return import_file(path, form)
-
-    return read
-
-
-def run(imported: Imported, folder: Path) -> Any:
-    for name, data in imported.documents.items():
-        (folder / name).write_text(yaml.safe_dump(data, sort_keys=False))
-    (result,) = attnsim.run(folder / "case.workload.yaml", "fusemax_cloud", "unfused").results
-    return result
-
-
-def cycles(result: Any, phase: str) -> float:
-    (found,) = (part for part in result.phases if part.name == phase)
-    return float(found.compute_s * CLOCK)
-
-
-def errors(take: Any, text: str) -> list[str]:
-    with pytest.raises(SpecError) as caught:
-        take(text)
-    return [str(issue).partition("case.yaml:")[2] for issue in caught.value.issues]
-
-
 # --- what both can say
 
 
-def test_a_chain_of_products_runs_and_counts_by_hand(take: Any, tmp_path: Path) -> None:
+def test_a_chain_of_products_runs_and_counts_by_hand(take: Any, run: Any, cycles: Any) -> None:
     imported = take(CHAIN, None)
     assert imported.cascade["body"] == ["Y[b,m,c] = X[b,m,d] * W1[d,c]", "Z[b,m,j] = Y[b,m,c] * W2[c,j]"]
     assert imported.cascade["batch"] == imported.cascade["positions"] == [] and imported.schedule is None
     assert imported.workload["sizes"] == {"B": 4, "M": 512, "D": 512, "C": 2048, "J": 512} and imported.workload["dtype"] == "fp16"
-    result = run(imported, tmp_path)
+    result = run(imported, "unfused")
     assert result.ops_by_kind == {"mac": 4 * 512 * (512 * 2048 + 2048 * 512)}
     assert cycles(result, "Y") == pytest.approx(2048 // 256 * (2048 // 256) * 512)  # everything divides: any stationarity takes as long
     assert cycles(result, "Z") == pytest.approx(2048 // 256 * (512 // 256) * 2048)
 
 
-def test_attention_with_softmax_written_out_runs_and_counts_by_hand(take: Any, tmp_path: Path) -> None:
+def test_attention_with_softmax_written_out_runs_and_counts_by_hand(take: Any, run: Any, cycles: Any) -> None:
     imported = take(ATTENTION, None)
     assert imported.cascade["batch"] == ["B", "H"] and imported.cascade["positions"] == ["M", "P"]
     assert imported.cascade["inputs"] == {"Q_in": ["B", "M", "H", "E"], "K_cache": ["B", "P", "H", "E"], "V_cache": ["B", "H", "P", "F"]}
     assert imported.cascade["body"][0] == "Q[m,e] = Q_in[m,e]" and "GM[m] = QK[m,p] :: max(p)" in imported.cascade["body"]
-    result = run(imported, tmp_path)
+    result = run(imported, "unfused")
     heads, pairs = 6, 600 * 1000
     assert result.ops_by_kind["mac"] == heads * pairs * (64 + 48)
     assert result.ops_by_kind["exp"] == result.ops_by_kind["div"] == heads * pairs
@@ -169,19 +136,19 @@ EINSUM = "rank_sizes: {M: 4, K: 4, N: 4}\neinsums:\n  - "
         (EINSUM + '!Einsum "Z[m] = A[m, k]"\n', "3:5: einsums.0:", "tag '!Einsum'"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_said_is_one_line_with_its_place(text: str, place: str, says: str, take: Any) -> None:
+def test_what_cannot_be_said_is_one_line_with_its_place(text: str, place: str, says: str, take: Any, errors: Any) -> None:
     found = errors(take, text)
     assert len(found) == 1, found
     assert found[0].startswith(place) and says in found[0]
 
 
-def test_templates_are_named_one_by_one(take: Any) -> None:
+def test_templates_are_named_one_by_one(take: Any, errors: Any) -> None:
     text = "workload:\n  rank_sizes:\n    {% set N = 4 %}\n    M: {{N}}  # {{N}}\n    # {{comment}}\n  einsums: []\n"
     found = errors(take, text)
     assert [line.split(" ")[0] for line in found] == ["3:5:", "4:8:", "4:17:"] and "Jinja '{% set N = 4 %}'" in found[0]
 
 
-def test_every_mistake_of_a_file_is_shown_in_its_order(take: Any) -> None:
+def test_every_mistake_of_a_file_is_shown_in_its_order(take: Any, errors: Any) -> None:
     found = errors(take, EINSUM.replace("N: 4", "N: 0") + '"Z[m] = A[m, K: n]"\n  - "S[m] = softmax(Z[m])"\n  - !X "Y[m] = Z[m]"\n')
     assert [line.split(":")[0] for line in found] == ["1", "3", "4", "5"]
 

@@ -1,18 +1,12 @@
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-import attnsim
 from attnsim.cascade.cascade import load_cascade
-from attnsim.errors import SpecError
-from attnsim.importers.common import Imported, import_file
 
-CLOCK = 940e6  # of fusemax_cloud, whose wide array is 256 x 256
+FORM = "teaal"
 
 GEMM = """\
 einsum:
@@ -50,39 +44,10 @@ einsum:
 """
 
 
-@pytest.fixture
-def take(tmp_path: Path) -> Callable[..., Imported]:
-    def read(text: str, form: Any = "teaal") -> Imported:
-        path = tmp_path / "case.yaml"
-        path.write_text(text)
-        return import_file(path, form)
-
-    return read
-
-
-def run(imported: Imported, folder: Path) -> Any:
-    """Written as the command does, the workload runs on PE arrays."""
-    for name, data in imported.documents.items():
-        (folder / name).write_text(yaml.safe_dump(data, sort_keys=False))
-    (result,) = attnsim.run(folder / "case.workload.yaml", "fusemax_cloud").results
-    return result
-
-
-def cycles(result: Any, phase: str) -> float:
-    (found,) = (part for part in result.phases if part.name == phase)
-    return float(found.compute_s * CLOCK)
-
-
-def errors(take: Any, text: str) -> list[str]:
-    with pytest.raises(SpecError) as caught:
-        take(text)
-    return [str(issue).partition("case.yaml:")[2] for issue in caught.value.issues]
-
-
 # --- what both can say
 
 
-def test_a_matrix_product_with_a_mapping_runs_and_counts_by_hand(take: Any, tmp_path: Path) -> None:
+def test_a_matrix_product_with_a_mapping_runs_and_counts_by_hand(take: Any, run: Any, cycles: Any) -> None:
     mapping = """\
 mapping:
   partitioning:
@@ -100,18 +65,18 @@ rank-sizes: {M: 1000, N: 600, K: 300}
         "partitioning": {"M": ["uniform_shape(512)", "uniform_shape(128)"]},
         "spacetime": {"Z": {"space": ["M0", "N"]}},
     }
-    result = run(imported, tmp_path)
+    result = run(imported)
     assert result.ops_by_kind == {"mac": 1000 * 600 * 300}
     assert cycles(result, "Z") == pytest.approx(8 * 3 * 300)  # ceil(1000/128) tiles of M, ceil(600/256) of N, K in time
 
 
-def test_attention_in_three_passes_runs_and_counts_by_hand(take: Any, tmp_path: Path) -> None:
+def test_attention_in_three_passes_runs_and_counts_by_hand(take: Any, run: Any, cycles: Any) -> None:
     imported = take(ATTENTION)
     assert load_cascade(imported.cascade).pass_counts()["M"] == 3
     assert imported.cascade["batch"] == ["B", "H"] and imported.cascade["positions"] == ["P", "M"]
     assert imported.cascade["inputs"]["Q"] == ["B", "H", "E", "P"]
     assert imported.schedule["mapping"]["loop-order"] == ["P1", "M1"]
-    result = run(imported, tmp_path)
+    result = run(imported)
     heads, pairs = 6, 600 * 1000
     assert result.ops_by_kind["mac"] == heads * pairs * (64 + 48)
     assert result.ops_by_kind["exp"] == result.ops_by_kind["max"] == result.ops_by_kind["div"] == heads * pairs
@@ -126,7 +91,7 @@ def test_a_file_without_sizes_and_mapping_is_a_cascade_alone(take: Any) -> None:
 
 
 @pytest.mark.parametrize("key", ["rank-sizes", "rank_sizes"])
-def test_sizes_alone_make_a_workload_without_schedule(key: str, take: Any, tmp_path: Path) -> None:
+def test_sizes_alone_make_a_workload_without_schedule(key: str, take: Any) -> None:
     imported = take(f"{GEMM}{key}: {{K: 8, M: 8, N: 8}}\n")
     assert imported.schedule is None and "schedule" not in imported.workload
     assert imported.workload["sizes"] == {"K": 8, "M": 8, "N": 8} and imported.workload["dtype"] == "fp16"
@@ -158,7 +123,7 @@ einsum:
     assert imported.cascade["batch"] == [] and any("PE arrays" in note for note in imported.notes)
 
 
-def test_sums_of_indices_and_scalars_are_kept(take: Any) -> None:
+def test_sums_of_indices_and_scalars_are_kept(take: Any, errors: Any) -> None:
     text = """\
 einsum:
   declaration: {I: [W, V], F: [R, S], O: [X, Y], Z: []}
@@ -177,29 +142,29 @@ def test_a_layout_and_an_empty_space_are_told_not_refused(take: Any) -> None:
     assert [note.split()[0] for note in imported.notes] == ["rank-order", "Z"]
 
 
-def test_the_loops_of_products_without_positions_are_left_to_the_engine(take: Any, tmp_path: Path) -> None:
+def test_the_loops_of_products_without_positions_are_left_to_the_engine(take: Any, run: Any, cycles: Any) -> None:
     imported = take(
         GEMM + "mapping: {loop-order: {Z: [M, N, K]}, spacetime: {Z: {space: [M, N], time: [K]}}}\nrank-sizes: {M: 9, N: 9, K: 9}\n"
     )
     assert "loop-order" not in imported.schedule["mapping"] and any("loop-order is left out" in note for note in imported.notes)
-    assert cycles(run(imported, tmp_path), "Z") == pytest.approx(9)
+    assert cycles(run(imported), "Z") == pytest.approx(9)
 
 
-def test_loops_of_keys_may_run_outside_those_of_queries(take: Any, tmp_path: Path) -> None:
+def test_loops_of_keys_may_run_outside_those_of_queries(take: Any, run: Any, cycles: Any) -> None:
     swapped = ATTENTION.replace("[P1, M1, E, M0, P0]", "[M1, P1, E, M0, P0]").replace("time: [P1, M1, E]", "time: [M1, P1, E]")
     imported = take(swapped)
     assert imported.schedule["mapping"]["loop-order"] == ["M1", "P1"]
-    assert cycles(run(imported, tmp_path), "QK") == pytest.approx(6 * 4 * 3 * 64)
+    assert cycles(run(imported), "QK") == pytest.approx(6 * 4 * 3 * 64)
 
 
-def test_an_order_without_tiles_of_queries_and_keys_is_left_out(take: Any, tmp_path: Path) -> None:
+def test_an_order_without_tiles_of_queries_and_keys_is_left_out(take: Any, run: Any, cycles: Any) -> None:
     whole = ATTENTION.replace("{M: [uniform_shape(256)], P: [uniform_shape(256)]}", "{P: [uniform_shape(256)]}")
     whole = whole.replace("[P1, M1, E, M0, P0]", "[P1, M, E, P0]").replace(
         "{space: [M0, P0], time: [P1, M1, E]}", "{space: [M, P0], time: [P1, E]}"
     )
     imported = take(whole.replace("time: [P1, M1, M0]", "time: [P1, M]"))
     assert "loop-order" not in imported.schedule["mapping"] and any("tiles of both P and M" in note for note in imported.notes)
-    assert cycles(run(imported, tmp_path), "QK") == pytest.approx(6 * 4 * 3 * 64)
+    assert cycles(run(imported), "QK") == pytest.approx(6 * 4 * 3 * 64)
 
 
 def test_loop_orders_that_agree_are_one(take: Any) -> None:
@@ -271,18 +236,18 @@ def test_loop_orders_that_agree_are_one(take: Any) -> None:
         ),
     ],
 )  # fmt: skip
-def test_what_cannot_be_said_is_one_line_with_its_place(text: str, place: str, says: str, take: Any) -> None:
+def test_what_cannot_be_said_is_one_line_with_its_place(text: str, place: str, says: str, take: Any, errors: Any) -> None:
     found = errors(take, text)
     assert len(found) == 1, found
     assert found[0].startswith(place) and says in found[0]
 
 
-def test_every_mistake_of_a_file_is_shown_in_its_order(take: Any) -> None:
+def test_every_mistake_of_a_file_is_shown_in_its_order(take: Any, errors: Any) -> None:
     text = GEMM.replace("A[k, m] *", "take(A[k, m]) *") + "mapping: {partitioning: {Z: {K: [uniform_occupancy(A.4)]}}}\nformat: {}\n"
     found = errors(take, text + "rank-sizes: {M: x}\n")
     assert [line.split(":")[0] for line in found] == ["7", "8", "9", "10"]
 
 
-def test_a_mistake_in_the_yaml_stands_beside_the_others(take: Any) -> None:
+def test_a_mistake_in_the_yaml_stands_beside_the_others(take: Any, errors: Any) -> None:
     found = errors(take, GEMM.replace("A: [K, M]", "A: !Ranks [K, M]") + "format: {}\n")
     assert [line.split(":")[0] for line in found] == ["3", "8"] and "tag '!Ranks'" in found[0]

@@ -13,7 +13,7 @@ import pydantic
 from attnsim.errors import Issue, suggest
 from attnsim.spec.base import FieldError
 from attnsim.spec.quantity import show
-from attnsim.spec.scan import Loc
+from attnsim.spec.scan import TABLES, Loc
 from attnsim.spec.yaml import Document, is_step
 
 _BAD_KEY: Final = "bad_key"
@@ -79,7 +79,7 @@ def explain(model: Any, doc: Document, error: pydantic.ValidationError) -> list[
 
 
 def _of_any_row(path: str) -> str:
-    return re.sub(r"(^|\.)tiles\.\d+\.", r"\1tiles.", path)
+    return re.sub(rf"(^|\.)({'|'.join(TABLES)})\.\d+\.", r"\1\2.", path)
 
 
 def _finding(top: _Place, data: Any, item: Any) -> _Finding:

@@ -18,12 +18,11 @@ from typing import Any, Final, Literal
 
 from attnsim.errors import SpecError, UsageError, suggest
 from attnsim.spec.quantity import show
-from attnsim.spec.scan import Loc, Position
+from attnsim.spec.scan import TABLES, Loc, Position
 from attnsim.spec.yaml import Document, from_dict, scan_yaml, validate
 
 Kind = Literal["arch", "workload", "cascade", "schedule", "model"]
 
-_TABLES: Final = ("tiles",)
 _FOLDERS: Final[Mapping[str, str]] = {
     "arch": "arch_specs",
     "workload": "workloads/examples",
@@ -215,7 +214,7 @@ def _merged(base: Document, child: Document) -> Document:
         if not any(path[:length] in replaced for length in range(1, len(path) + 1)):
             positions[path] = position
     positions.update(child.positions)
-    for path in [path for path in child.positions if len(path) == 2 and path[0] in _TABLES]:  # such a field stands in every row
+    for path in [path for path in child.positions if len(path) == 2 and path[0] in TABLES]:  # such a field stands in every row
         rows = data.get(str(path[0]))
         if isinstance(rows, list) and isinstance(path[1], str):
             positions.update({(path[0], number, path[1]): child.positions[path] for number in range(len(rows))})
@@ -228,7 +227,7 @@ def _merge(under: Mapping[str, Any], over: Mapping[str, Any], loc: Loc, replaced
         old = out.get(key)
         if isinstance(old, dict) and isinstance(value, dict) and old.get("kind") == value.get("kind", old.get("kind")):
             out[key] = _merge(old, value, (*loc, key), replaced)
-        elif key in _TABLES and isinstance(old, list) and isinstance(value, dict) and all(isinstance(row, dict) for row in old):
+        elif key in TABLES and isinstance(old, list) and isinstance(value, dict) and all(isinstance(row, dict) for row in old):
             out[key] = [_merge(row, value, (*loc, key, number), replaced) for number, row in enumerate(old)]
         else:
             out[key] = value
