@@ -53,6 +53,7 @@ def unrolled(walk: TileWalk) -> list[tuple[int, int]]:
 def test_counts_equal_brute_force(spec, P, M, block):
     exists, mask = attends(spec, P, M), from_spec(spec)
     touched = tiled(exists, 1, block, 1)[0]
+    assert (mask.attends(P, M) == exists).all()
     assert mask.pairs(P, M) == exists.sum()
     assert mask.row_blocks(P, M, block) == touched.sum()
     assert mask.queries(P, M) == exists.any(axis=1).sum()

@@ -228,6 +228,7 @@ def unrolled(walk) -> list[tuple[int, int]]:
 @given(problems(), EXTRA)
 def test_pairs_queries_and_keys_equal_brute_force(p, extra):
     exists = np.hstack([p.exists(), np.ones((p.n, extra), bool)])
+    assert (p.mask.attends(*exists.shape) == exists).all()
     assert p.mask.pairs(*exists.shape) == exists.sum()
     assert p.mask.queries(*exists.shape) == exists.any(axis=1).sum()
     assert p.mask.keys(*exists.shape) == exists.any(axis=0).sum()

@@ -10,7 +10,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 class Range(NamedTuple):
@@ -89,6 +92,18 @@ class Axis:
         starts = s * (ramp * (s - w) + s * (whole * (whole - 1) - first * (first - 1)) // 2) if ramp > 0 else 0
         starts += rest * max(length - w, 0)
         return length * (length + 1) // 2 - starts
+
+    def attends(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        """The mask of the axis, [extent, extent]."""
+        import numpy as np
+
+        pairs = np.zeros((self.extent, self.extent), dtype=bool)
+        for token in range(self.extent):
+            group, place = token % self.dilation, token // self.dilation
+            length = (self.extent - group + self.dilation - 1) // self.dilation
+            keys = range(self.start(place, length), self.end(place, length))
+            pairs[token, [group + key * self.dilation for key in keys]] = True
+        return pairs
 
     def tiles(self, tile: int) -> int:
         """Tiles of each group: the axis is padded to whole tiles of all its groups."""

@@ -10,6 +10,7 @@ from attnsim.mask.arith import Number, size
 from attnsim.mask.base import Mask, TileShape, TileWalk
 
 if TYPE_CHECKING:
+    import numpy as np
     from sympy import Expr
 
 _ALIGNED = "(bottom-right aligned)"
@@ -73,6 +74,15 @@ class Banded(Mask):
     def keys(self, P: Number, M: Number) -> Number:
         """Keys that at least one query attends."""
         return counts.keys(size(P, "P"), size(M, "M"), self.left, self.sinks)
+
+    def attends(self, P: int, M: int) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        """The mask itself, [P, M]."""
+        import numpy as np
+
+        keys, at = np.arange(size(M, "M")), (np.arange(size(P, "P")) + (M - P))[:, None]
+        back = True if self.left is None else (keys >= at - self.left) | (keys < self.sinks)
+        ahead = True if self.right is None else keys <= at + self.right
+        return np.broadcast_to(back & ahead, (P, M)).copy()
 
     def walk(self, P: int, M: int, q_tile: TileShape, k_tile: TileShape, pack: int = 1, dynamic: bool = False) -> TileWalk:
         """Per query tile, the key tiles visited (see Mask.walk)."""

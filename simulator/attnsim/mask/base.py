@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from attnsim.mask.arith import Number
 
 if TYPE_CHECKING:
+    import numpy as np
     from sympy import Expr
 
 TileShape: TypeAlias = int | tuple[int, ...]
@@ -137,6 +138,10 @@ class Mask(ABC):
     @abstractmethod
     def keys(self, P: Number, M: Number) -> Number:
         """Keys that at least one query attends: no kernel can read fewer."""
+
+    @abstractmethod
+    def attends(self, P: int, M: int) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        """The mask itself, [P, M], True where the pair exists: for pictures and for checks, not for counting. Imports numpy."""
 
     @property
     def dimensions(self) -> int:

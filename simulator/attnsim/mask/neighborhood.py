@@ -21,6 +21,7 @@ from attnsim.mask.base import Mask, TileShape, TileWalk
 from attnsim.spec.mask import illegal_axis
 
 if TYPE_CHECKING:
+    import numpy as np
     from sympy import Expr
 
 #: Beyond so many runs of equal tiles a walk keeps how many tiles are alike, no longer in which order they come.
@@ -117,6 +118,16 @@ class Neighborhood(Mask):
         """All of them."""
         self._extra(P, M)
         return M
+
+    def attends(self, P: int, M: int) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        """The mask itself, [P, M], tokens in row-major order and extra keys behind them."""
+        import numpy as np
+
+        extra = self._extra(P, M)
+        pairs = np.ones((1, 1), dtype=bool)
+        for axis in self.axes:
+            pairs = np.kron(pairs, axis.attends())
+        return np.hstack([pairs, np.ones((P, extra), dtype=bool)])
 
     def walk(self, P: int, M: int, q_tile: TileShape, k_tile: TileShape, pack: int = 1, dynamic: bool = False) -> TileWalk:
         """Per query tile, the key tiles visited.
