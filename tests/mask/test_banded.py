@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+from brute import tiled, unrolled
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from attnsim.mask import CAUSAL, DENSE, Banded, Mask, Run, TileWalk, from_spec
+from attnsim.mask import CAUSAL, DENSE, Banded, Mask, Run, from_spec
 from attnsim.spec.mask import CausalMask, DenseMask, SinksMask, WindowMask
 
 REACH = st.none() | st.integers(0, 30)
@@ -29,24 +30,6 @@ def attends(spec: DenseMask | CausalMask | WindowMask | SinksMask, P: int, M: in
     not_after = np.full((P, M), True) if right is None else k <= q + right
     not_before = np.full((P, M), True) if left is None else k >= q - left
     return not_after & (not_before | (k < getattr(spec, "sinks", 0)))
-
-
-def tiled(exists: np.ndarray, q_tile: int, k_tile: int, pack: int) -> tuple[np.ndarray, np.ndarray]:
-    """Visited and partial tiles, (query tiles, key tiles) booleans each."""
-    rows = np.repeat(exists, pack, axis=0)
-    n_rows, M = rows.shape
-    shape = (-(-n_rows // q_tile), -(-M // k_tile))
-    visited, partial = np.zeros(shape, bool), np.zeros(shape, bool)
-    for i in range(shape[0]):
-        for j in range(shape[1]):
-            tile = rows[i * q_tile : (i + 1) * q_tile, j * k_tile : (j + 1) * k_tile]
-            visited[i, j] = tile.any()
-            partial[i, j] = tile.any() and not (tile.all() and tile.shape[1] == k_tile)
-    return visited, partial
-
-
-def unrolled(walk: TileWalk) -> list[tuple[int, int]]:
-    return [(run.visited, run.partial) for run in walk.runs for _ in range(run.tiles)]
 
 
 @given(MASKS, SIZES, SIZES, TILES)

@@ -166,9 +166,11 @@ def test_a_size_without_a_row_is_infeasible() -> None:
 
 
 def test_a_machine_outside_requires_is_infeasible() -> None:
-    made().require(CONTEXT)
+    made().require(CONTEXT, {"dense"})
     with pytest.raises(InfeasibleError, match=r"mine requires kind == gpu and .*; here kind = gpu, isa = sm_90, dtype = fp8"):
-        made().require({**CONTEXT, "dtype": "fp8"})
+        made().require({**CONTEXT, "dtype": "fp8"}, {"dense"})
+    with pytest.raises(InfeasibleError, match=r"mine knows no per_head or strided mask, only dense, causal"):
+        made().require(CONTEXT, {"per_head", "strided", "causal"})
 
 
 def test_extends_changes_fields_and_keeps_the_rest() -> None:

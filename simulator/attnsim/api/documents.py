@@ -9,8 +9,10 @@ from typing import Any
 from attnsim import mask as masks
 from attnsim.cascade.cascade import Cascade, load_cascade
 from attnsim.errors import AttnsimError, Issue, SpecError, UsageError
+from attnsim.evaluate.point import query_heads
 from attnsim.mask.base import Mask
 from attnsim.spec import library
+from attnsim.spec.base import FieldError
 from attnsim.spec.workload import KernelWorkload, LayerWorkload, WorkloadSpec
 from attnsim.spec.yaml import Document, validate
 
@@ -60,12 +62,23 @@ def workload_spec(document: Document) -> KernelWorkload | LayerWorkload:
 
 
 def mask_of(spec: KernelWorkload, document: Document, cascade: Cascade) -> Mask:
-    """The mask of a workload. Raises SpecError where it has another number of tokens than the workload."""
-    mask = masks.from_spec(spec.mask)
+    """The mask of a workload. Raises SpecError where it has another number of tokens or heads than the workload, or a file is no mask.
+
+    A file is looked for beside the file that names it.
+    """
+    named = Path(document.locate(("mask",))[0])
+    try:
+        mask = masks.from_spec(spec.mask, named.parent if named.is_file() else None)
+    except FieldError as error:
+        raise SpecError(document.issue(("mask", *error.loc), str(error))) from None
     if len(cascade.positions) == 2:
         fault = mask.fits(*(spec.sizes[rank] for rank in cascade.positions))
         if fault is not None:
             raise SpecError(document.issue(("mask", "shape"), fault))
+        try:
+            mask.by_head(query_heads(cascade, spec.sizes))
+        except ValueError as error:
+            raise SpecError(document.issue(("mask", "masks"), str(error))) from None
     return mask
 
 

@@ -124,6 +124,11 @@ class Cascade:
         """Labels of the Einsums that a matrix unit can run."""
         return tuple(einsum.label for einsum in self.einsums if einsum.is_matmul)
 
+    @cached_property
+    def head_rank(self) -> str | None:
+        """The batch rank of query heads: the one that groups share keys in, else `H`; None where there is none."""
+        return next(iter(self.groups.values()), "H" if "H" in self.batch else None)
+
     def tensor_ranks(self, name: str) -> tuple[str, ...]:
         """Full ranks of a tensor, batch first: partitions merged back (M1, M0 -> M), the iterative rank dropped. Raises KeyError."""
         return self._built.tensor_ranks[name] if name not in self.inputs else self.inputs[name]

@@ -30,7 +30,7 @@ def algorithm(point: Point) -> Algorithm:
     """Operation counts by Einsum and kind with the key rank in one chunk (the fewest corrections any tiling does), and compulsory bytes."""
     p, m = point.sizes[point.query], point.sizes[point.key]
     sizes = point.cascade.resolve_sizes(point.sizes)
-    counts = point.cascade.counts(sizes, pairs=point.mask.pairs(p, m), row_blocks=point.mask.queries(p, m))
+    counts = _counts(point, sizes, p, m)
     totals: dict[str, int] = {}
     macs = 0
     for label, kinds in counts.items():
@@ -41,6 +41,19 @@ def algorithm(point: Point) -> Algorithm:
     reads = {name: point.tensor_bytes(name) * attended_share(point, name) for name in point.cascade.inputs}
     writes = {name: point.tensor_bytes(name) for name in point.cascade.outputs}
     return Algorithm(counts, totals, macs, reads, writes)
+
+
+def _counts(point: Point, sizes: Mapping[str, int], p: int, m: int) -> dict[str, dict[str, int]]:
+    """Operations by Einsum and kind. Heads with other masks are counted as if all were like them, and weighted by how many they are."""
+    masks = point.masks
+    heads = sum(count for count, _ in masks)
+    total: dict[str, dict[str, int]] = {}
+    for count, mask in masks:
+        for label, kinds in point.cascade.counts(sizes, pairs=mask.pairs(p, m), row_blocks=mask.queries(p, m)).items():
+            summed = total.setdefault(label, {})
+            for kind, number in kinds.items():
+                summed[kind] = summed.get(kind, 0) + number * count
+    return {label: {kind: number // heads for kind, number in kinds.items()} for label, kinds in total.items()}
 
 
 def lower_bound(point: Point, work: Algorithm) -> dict[str, float]:

@@ -11,11 +11,13 @@ from attnsim.errors import InfeasibleError, Issue, suggest
 from attnsim.evaluate.accounts import FLOPS_PER_OP, reported_passes
 from attnsim.evaluate.bounds import Algorithm, algorithm, lower_bound
 from attnsim.evaluate.estimate import Estimate, KernelEstimate
-from attnsim.evaluate.kernel import Kernel, fused_kernel, query_walk
+from attnsim.evaluate.kernel import Kernel, fused_kernel, query_walks
 from attnsim.evaluate.point import Point
 from attnsim.evaluate.power import dynamic_energy, energy, settled_clock
 from attnsim.evaluate.traffic import Traffic
 from attnsim.evaluate.unfused import combine_kernel, helper_kernel, permute_kernel, unfused_kernel
+from attnsim.mask.banded import CAUSAL
+from attnsim.mask.perhead import record_of_heads
 from attnsim.units import format_quantity
 
 PERMUTE, UNPERMUTE = "permute", "unpermute"
@@ -31,7 +33,7 @@ def kernels_of(point: Point) -> tuple[Kernel, ...]:
     schedule, spec, cascade = point.schedule, point.schedule.spec, point.cascade
     _check_dtype(point)
     _check_size(point)
-    schedule.require(point.context)
+    schedule.require(point.context, {"dense"} if point.context["mask"] == "dense" else point.mask.kinds)
     _check_labels(point)
     if spec.fusion == "none":
         return tuple(unfused_kernel(point, (einsum,), einsum.label) for einsum in cascade.einsums)
@@ -261,8 +263,12 @@ def _mask(point: Point, kernels: tuple[Kernel, ...]) -> dict[str, Any]:
     p, m = point.sizes[point.query], point.sizes[point.key]
     main = max(kernels, key=lambda kernel: kernel.compute_cycles)
     if point.schedule.spec.fusion != "all" or not {point.query, point.key} <= main.tile.keys():
-        return point.mask.record(p, m)
-    record = point.mask.record(p, m, query_walk(point, point.schedule.tile(point.context)))
+        return record_of_heads(point.mask, p, m, [(count, mask, None) for count, mask in point.masks])
+    row = point.schedule.tile(point.context)
+    record = record_of_heads(point.mask, p, m, query_walks(point, row))
+    q_tile, k_tile = row.shape(point.query), row.shape(point.key)
+    if "flop_speedup_causal" in record and isinstance(q_tile, int) and isinstance(k_tile, int):
+        record["speedup_mean_tile_causal"] = CAUSAL.walk(p, m, q_tile, k_tile).visited_total / record["tile_pairs_kernel"]
     cost = point.schedule.constant(point.schedule.spec.constants.masked_tile_cost, point.context, 0.0)
     if cost:
         record["masked_tile_cost"] = cost

@@ -68,6 +68,11 @@ class Point:
         return product
 
     @property
+    def masks(self) -> tuple[tuple[int, Mask], ...]:
+        """(query heads, their mask), in the order of the heads."""
+        return self.mask.by_head(query_heads(self.cascade, self.sizes))
+
+    @property
     def local(self) -> int | None:
         """Index of the first memory level that each processor has to itself."""
         return _local(self.machine)
@@ -119,6 +124,11 @@ def schedule_context(
         "processors": machine.processors,
         "scratch_kib": machine.limits.smem_per_cta_bytes / 1024 if _local(machine) is not None else 0,
     }
+
+
+def query_heads(cascade: Cascade, sizes: Mapping[str, int]) -> int:
+    """Query heads of one batch element."""
+    return sizes.get(cascade.head_rank, 1) if cascade.head_rank is not None else 1
 
 
 def group_size(cascade: Cascade, sizes: Mapping[str, int]) -> int:

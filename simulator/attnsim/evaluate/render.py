@@ -240,6 +240,9 @@ def mask_lines(estimate: Estimate | SpatialEstimate) -> list[str]:
     partial = facts.pop("tile_pairs_partial", None)
     if partial is not None:
         words.append(f"{whole(partial)} of them partly masked")
+    different = facts.pop("by_head", ())
+    if different:
+        facts["masks"] = len(different)
     rest = "; ".join(f"{name.replace('_', ' ')} {_fact(value)}" for name, value in facts.items())
     return ["; ".join(words), *([f"      {rest}"] if rest else [])]
 

@@ -86,8 +86,17 @@ def attended_share(point: Point, tensor: str) -> float:
     ranks = point.cascade.tensor_ranks(tensor)
     p, m = point.sizes[point.query], point.sizes[point.key]
     if point.key in ranks:
-        return float(point.mask.keys(p, m)) / m
+        return _keys_read(point, p, m) / m
     return float(point.mask.queries(p, m)) / p if point.query in ranks and tensor not in point.cascade.outputs else 1.0
+
+
+def _keys_read(point: Point, p: int, m: int) -> float:
+    """Keys that are read of a key head, on average: of the query heads that share it, at least those of the one that attends most."""
+    if len(point.masks) == 1:
+        return float(point.mask.keys(p, m))
+    keys = [mask.keys(p, m) for count, mask in point.masks for _ in range(count)]
+    groups = [max(keys[first : first + point.group]) for first in range(0, len(keys), point.group)]
+    return float(sum(groups)) / len(groups)
 
 
 def fill_bytes(point: Point, einsums: tuple[Einsum, ...], grid: Grid) -> float:

@@ -3,24 +3,51 @@
 `from_spec` turns what the user wrote into a `Mask`; a new kind of mask is a class beside `Banded` and a case here.
 """
 
+from __future__ import annotations
+
+from pathlib import Path
+
 from attnsim.mask.banded import CAUSAL, DENSE, Banded
 from attnsim.mask.base import Mask, Run, TileShape, TileWalk
 from attnsim.mask.neighborhood import Neighborhood
-from attnsim.spec.mask import CausalMask, DenseMask, MaskSpec, NeighborhoodMask, SinksMask, WindowMask
+from attnsim.mask.perhead import PerHead
+from attnsim.mask.strided import Strided
+from attnsim.spec.mask import (
+    BlocksMask,
+    CausalMask,
+    DenseMask,
+    GridMask,
+    MaskSpec,
+    NeighborhoodMask,
+    PerHeadMask,
+    SinksMask,
+    SpanMask,
+    StridedMask,
+    TopkMask,
+    WindowMask,
+    WindowsMask,
+)
 
-__all__ = ["CAUSAL", "DENSE", "Banded", "Mask", "Neighborhood", "Run", "TileShape", "TileWalk", "dense_like", "from_spec"]
+__all__ = [
+    "CAUSAL", "DENSE", "Banded", "Mask", "Neighborhood", "PerHead", "Run", "Strided", "TileShape", "TileWalk", "dense_like", "from_spec",
+]  # fmt: skip
 
 
 def dense_like(mask: Mask) -> Mask:
     """The mask of all pairs over the same layout of tokens."""
+    if isinstance(mask, PerHead):
+        return dense_like(mask.parts[0][1]) if mask.dimensions > 1 else DENSE
     if not isinstance(mask, Neighborhood):
         return DENSE
     shape = tuple(axis.extent for axis in mask.axes)
     return Neighborhood.of(shape, shape)
 
 
-def from_spec(spec: MaskSpec) -> Mask:
-    """The mask a specification describes; specifications of the same pairs give equal masks (a window without ends is dense)."""
+def from_spec(spec: MaskSpec, folder: Path | None = None) -> Mask:
+    """The mask a specification describes; specifications of the same pairs give equal masks (a window without ends is dense).
+
+    folder: where the files that it names lie; left out, the current one. Raises FieldError: a file that is no mask.
+    """
     match spec:
         case DenseMask():
             return DENSE
@@ -32,3 +59,45 @@ def from_spec(spec: MaskSpec) -> Mask:
             return Banded.of(left, right, sinks)
         case NeighborhoodMask():
             return Neighborhood.of(*zip(*spec.axes(), strict=True))
+        case WindowsMask():
+            return Neighborhood.windows(spec.shape, spec.window, spec.shift, spec.causal)
+        case GridMask():
+            return Neighborhood.of(
+                spec.shape, spec.grid, None, [extent // grid for extent, grid in zip(spec.shape, spec.grid, strict=True)]
+            )
+        case StridedMask(offset="per_head"):
+            return PerHead.of([(1, _strided(spec, offset)) for offset in range(spec.stride)])
+        case StridedMask(offset=offset):
+            return _strided(spec, int(offset))
+        case SpanMask():
+            return Strided(spec.block, spec.alpha, spec.beta, sinks=spec.sinks, within=True)
+        case TopkMask():
+            from attnsim.mask.topk import Topk
+
+            return Topk(spec.block, spec.keep, spec.density, spec.queries, spec.causal)
+        case BlocksMask():
+            from attnsim.mask.file import blocks_of
+
+            return blocks_of(spec, folder)
+        case PerHeadMask():
+            return _per_head(spec, folder)
+
+
+def _strided(spec: StridedMask, offset: int) -> Mask:
+    return Strided.of(spec.block, spec.local, spec.stride, offset, spec.sinks, spec.causal)
+
+
+def _per_head(spec: PerHeadMask, folder: Path | None) -> Mask:
+    """An entry that differs from head to head itself lists its heads one after another."""
+    from attnsim.spec.base import FieldError
+
+    parts: list[tuple[int, Mask]] = []
+    for number, entry in enumerate(spec.masks):
+        try:
+            mask = from_spec(entry.mask, folder)
+            parts += mask.by_head(entry.heads)
+        except FieldError as error:
+            raise FieldError(str(error), "masks", number, "mask", *error.loc) from None
+        except ValueError as error:
+            raise FieldError(str(error), "masks", number, "heads") from None
+    return PerHead.of(parts)

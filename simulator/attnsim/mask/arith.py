@@ -39,6 +39,14 @@ def size(x: Number, name: str) -> Number:
     return array
 
 
+def one_size(x: Number, name: str) -> int:
+    """x as an int, for masks that are counted one size at a time. ValueError below 1, TypeError for arrays and symbols."""
+    checked = size(x, name)
+    if not isinstance(checked, int):
+        raise TypeError(f"{name} must be one number: this mask is counted one size at a time")
+    return checked
+
+
 def positive_part(x: Number) -> Number:
     """max(x, 0)."""
     if isinstance(x, int):

@@ -133,6 +133,45 @@ class Axis:
         return length % k_tile == 0 and -(-length // s) == 2 and s + s // 2 >= length - w
 
 
+@dataclass(frozen=True, slots=True)
+class Cells(Axis):
+    """An axis cut into cells of `window` tokens, the first one `shift` tokens long (0: a whole one), the last one what is left.
+
+    A query attends its own cell, causal: as far as itself. Shifted windows of Swin (arXiv 2103.14030), shifted groups of LongLoRA
+    (arXiv 2309.12307).
+    """
+
+    shift: int = 0
+
+    @property
+    def dense(self) -> bool:
+        """Whether every query attends every key."""
+        return self.window >= self.extent and self.shift in (0, self.extent) and not self.causal
+
+    def start(self, position: int, length: int) -> int:
+        """First position of the cell; a position beyond the last lies in the last one."""
+        before = -self.shift % self.window  # of the first cell, tokens that are missing in front
+        return max(0, (min(position, length - 1) + before) // self.window * self.window - before)
+
+    def end(self, position: int, length: int) -> int:
+        """One past the last position attended."""
+        position = min(position, length - 1)
+        if self.causal:
+            return position + 1
+        before = -self.shift % self.window
+        return min(length, ((position + before) // self.window + 1) * self.window - before)
+
+    def pairs(self) -> int:
+        """Attended pairs, by closed form."""
+        first = min(self.shift, self.extent)
+        whole, last = divmod(self.extent - first, self.window)
+        sizes = ((1, first), (whole, self.window), (1, last))
+        return sum(count * (size * (size + 1) // 2 if self.causal else size * size) for count, size in sizes)
+
+    def _apart(self, length: int, q_tile: int, k_tile: int) -> bool:
+        return False  # NATTEN's kernels do not know cells
+
+
 @lru_cache(maxsize=512)
 def _ranges(axis: Axis, q_tile: int, k_tile: int, dynamic: bool) -> tuple[tuple[int, tuple[Range, ...]], ...]:
     out: list[tuple[int, tuple[Range, ...]]] = []

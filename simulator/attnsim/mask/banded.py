@@ -59,6 +59,11 @@ class Banded(Mask):
             text = f"window of {back} back and {ahead} ahead"
         return f"{text} and {_keys(self.sinks, 'sink ')} {_ALIGNED}" if self.sinks else f"{text} {_ALIGNED}"
 
+    @property
+    def within_causal(self) -> bool:
+        """Whether the window ends at the query."""
+        return self.right == 0
+
     def pairs(self, P: Number, M: Number) -> Number:
         """Attended (query, key) pairs."""
         return counts.pairs(size(P, "P"), size(M, "M"), self.left, self.right, self.sinks)

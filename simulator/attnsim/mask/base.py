@@ -40,7 +40,7 @@ class TileWalk:
     tile, extent: rows of a tile and rows in all (the last tile may be short); across: tiles of the other axis, which is what a
     dense mask visits from every tile. needed_total: visited tiles that hold an attended pair; full_total: those without a masked pair,
     keys out of range aside; block_sparse: whether these are the same; block_sparse_test: whether the kernel's own test finds it so
-    (None: nobody asked).
+    (None: nobody asked); dense_total: tile pairs of a mask of all ones, where the tiles are others than its.
     """
 
     runs: tuple[Run, ...]
@@ -51,6 +51,7 @@ class TileWalk:
     full_total: int | None = None
     block_sparse: bool | None = None
     block_sparse_test: bool | None = None
+    dense_total: int | None = None
     tile_count: int = field(init=False)
     visited_total: int = field(init=False)
     partial_total: int = field(init=False)
@@ -88,7 +89,7 @@ class TileWalk:
     @property
     def all_total(self) -> int:
         """Tile pairs that a mask of all ones visits."""
-        return self.tile_count * self.across
+        return self.tile_count * self.across if self.dense_total is None else self.dense_total
 
     def at(self, index: int) -> Run:
         """The run that holds tile `index`; IndexError beyond the last tile."""
@@ -98,6 +99,12 @@ class TileWalk:
             if 0 <= index < first:
                 return run
         raise IndexError(f"tile {index} of {self.tile_count}")
+
+
+def causal_pairs(P: int, M: int) -> int:
+    """Pairs of causal attention."""
+    seen, hidden = min(P, M), max(0, M - P)
+    return seen * (seen + 1) // 2 + seen * hidden
 
 
 class Mask(ABC):
@@ -114,6 +121,11 @@ class Mask(ABC):
     @abstractmethod
     def kind(self) -> str:
         """The name used in workload files."""
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """Every kind of mask that a kernel has to know to run this one."""
+        return frozenset({self.kind})
 
     @abstractmethod
     def describe(self) -> str:
@@ -142,6 +154,11 @@ class Mask(ABC):
     @abstractmethod
     def attends(self, P: int, M: int) -> np.ndarray[Any, np.dtype[np.bool_]]:
         """The mask itself, [P, M], True where the pair exists: for pictures and for checks, not for counting. Imports numpy."""
+
+    @property
+    def within_causal(self) -> bool:
+        """Whether no query attends a key after its own aligned position, so that causal attention is what it is compared with."""
+        return False
 
     @property
     def dimensions(self) -> int:
@@ -183,6 +200,7 @@ class Mask(ABC):
     def record(self, P: int, M: int, walk: TileWalk | None = None) -> dict[str, Any]:
         """The entry `mask` of the JSON: pairs of one head and, given the walk of a kernel, the tiles it visits.
 
+        flop_speedup: all pairs / attended pairs, flop_speedup_causal: those of causal attention / attended pairs;
         speedup_worst_tile: tiles of self attention / most tiles any query tile visits (NATTENSim's, arXiv 2504.16922, appendix B.1);
         speedup_mean_tile: the same with the mean.
         """
@@ -190,6 +208,8 @@ class Mask(ABC):
         out = {"kind": self.kind, "description": self.describe(), "attended_pairs": pairs, "density": pairs / (P * M)}
         if pairs:
             out["flop_speedup"] = P * M / pairs
+        if self.within_causal and pairs and self.kind != "causal":
+            out["flop_speedup_causal"] = causal_pairs(P, M) / pairs
         if walk is None:
             return out
         out.update(

@@ -8,7 +8,6 @@ ranges too, the intersection taken axis by axis. Imports numpy: a tile meets hun
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
 from math import prod
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from attnsim.mask.base import TileWalk
+from attnsim.mask.tally import TileCounts
 
 if TYPE_CHECKING:
     from attnsim.mask.axis import Axis
@@ -28,32 +28,18 @@ MOST_PAIRS = 2**26
 _BUFFER = 2**22  # interval ends that are gathered before they are counted
 
 
-@dataclass(frozen=True, slots=True)
-class _Counts:
-    """Blocks visited and blocks that need no mask, by query tile and by key block; full: keys out of range aside."""
-
-    by_query: tuple[tuple[int, int], ...]
-    by_key: tuple[tuple[int, int], ...]
-    needed: int
-    full: int
-
-
 def walk_flattened(mask: Neighborhood, extra: int, q_tile: int, k_tile: int) -> TileWalk:
     """Per stretch of q_tile tokens, the blocks of k_tile keys with an attended pair. ValueError: more than MOST_PAIRS."""
-    found = _counts(mask, extra, q_tile, k_tile)
-    triples = ((1, visited, visited - full) for visited, full in found.by_query)
-    known = {"full_total": found.full, "block_sparse": found.full == found.needed}
-    return TileWalk.of(triples, q_tile, mask.tokens, len(found.by_key), **known)
+    return _counts(mask, extra, q_tile, k_tile).walk(q_tile, mask.tokens)
 
 
 def walk_flattened_keys(mask: Neighborhood, extra: int, k_tile: int, q_tile: int) -> TileWalk:
     """Per block of k_tile keys, the stretches of q_tile tokens that visit it."""
-    found = _counts(mask, extra, q_tile, k_tile)
-    return TileWalk.of(((1, visited, visited - full) for visited, full in found.by_key), k_tile, mask.tokens + extra, len(found.by_query))
+    return _counts(mask, extra, q_tile, k_tile).walk_keys(k_tile, mask.tokens + extra)
 
 
 @lru_cache(maxsize=64)
-def _counts(mask: Neighborhood, extra: int, q_tile: int, k_tile: int) -> _Counts:
+def _counts(mask: Neighborhood, extra: int, q_tile: int, k_tile: int) -> TileCounts:
     tokens = mask.tokens
     rows, own = -(-tokens // q_tile), -(-tokens // k_tile)
     blocks = own + -(-extra // k_tile)  # extra keys start a block of their own
@@ -76,11 +62,7 @@ def _counts(mask: Neighborhood, extra: int, q_tile: int, k_tile: int) -> _Counts
     whole = full.copy()
     whole[:, own - 1] &= held[-1] == k_tile
     whole[:, -1] &= not extra or extra % k_tile == 0
-    return _Counts(_pairs(visited, whole, 1), _pairs(visited, whole, 0), int(visited.sum()), int(full.sum()))
-
-
-def _pairs(visited: Array, full: Array, axis: int) -> tuple[tuple[int, int], ...]:
-    return tuple(zip(visited.sum(axis=axis).tolist(), full.sum(axis=axis).tolist(), strict=True))
+    return TileCounts(visited.sum(axis=1), whole.sum(axis=1), visited.sum(axis=0), whole.sum(axis=0), int(full.sum()))
 
 
 def _windows(axis: Axis) -> tuple[Array, Array]:

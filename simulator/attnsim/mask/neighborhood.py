@@ -16,7 +16,7 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from attnsim.mask.arith import Number
-from attnsim.mask.axis import Axis, Range
+from attnsim.mask.axis import Axis, Cells, Range
 from attnsim.mask.base import Mask, TileShape, TileWalk
 from attnsim.spec.mask import illegal_axis
 
@@ -57,10 +57,31 @@ class Neighborhood(Mask):
                 raise ValueError(f"{fault[0]}: {fault[1]}")
         return cls(axes)
 
+    @classmethod
+    def windows(cls, shape: Sequence[int], window: Sequence[int], shift: Sequence[int], causal: Sequence[bool]) -> Neighborhood:
+        """Every axis cut into cells of `window` tokens, the first of `shift` tokens (0: a whole one); a query attends its own cell.
+
+        Cells that the kernels of neighborhood attention know (stride = window) are written as they would be.
+        """
+        rows = list(zip(shape, window, shift, causal, strict=True))
+        if all(extent % cell == 0 and not offset and not after and cell > 1 for extent, cell, offset, after in rows):
+            return cls.of(shape, window, window)
+        return cls(tuple(Cells(extent, cell, cell, 1, after, offset) for extent, cell, offset, after in rows))
+
     @property
     def kind(self) -> str:
-        """`neighborhood`."""
-        return "neighborhood"
+        """`neighborhood`, or `windows` for cells that no stride gives."""
+        return "windows" if self.cells else "neighborhood"
+
+    @property
+    def cells(self) -> bool:
+        """Whether the axes are cut into cells."""
+        return any(isinstance(axis, Cells) for axis in self.axes)
+
+    @property
+    def within_causal(self) -> bool:
+        """Whether no query attends a token after it in the sequence: for certain on one causal axis."""
+        return self.dimensions == 1 and self.axes[0].causal
 
     @property
     def tokens(self) -> int:
@@ -79,8 +100,14 @@ class Neighborhood(Mask):
 
     def describe(self) -> str:
         """Such as "neighborhood of 18x24x24 of 30x48x80 tokens, stride 16x8x8"."""
-        words = [f"neighborhood of {self._by_axis('window')} of {self._by_axis('extent')} tokens"]
-        words += [f"{name} {self._by_axis(name)}" for name in ("stride", "dilation") if any(getattr(axis, name) > 1 for axis in self.axes)]
+        words = [f"{'windows' if self.cells else 'neighborhood'} of {self._by_axis('window')} of {self._by_axis('extent')} tokens"]
+        if any(getattr(axis, "shift", 0) for axis in self.axes):
+            words.append(f"shifted by {self._by_axis('shift')}")
+        words += (
+            []
+            if self.cells
+            else [f"{name} {self._by_axis(name)}" for name in ("stride", "dilation") if any(getattr(axis, name) > 1 for axis in self.axes)]
+        )
         if any(axis.causal for axis in self.axes):
             words.append(f"causal along axis {', '.join(str(number) for number, axis in enumerate(self.axes) if axis.causal)}")
         return ", ".join(words)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, cast
@@ -105,15 +105,16 @@ class Schedule:
         used = (_first(entries, context) for entries in constants_of(self.spec).values())
         return tuple(dict.fromkeys(entry.rows for entry in used if entry is not None and entry.rows))
 
-    def require(self, context: Context) -> None:
-        """Refuse machines and workloads the kernel was not written for.
+    def require(self, context: Context, kinds: Iterable[str]) -> None:
+        """Refuse machines and workloads the kernel was not written for; kinds: of the masks it has to know.
 
         Raises:
             InfeasibleError: `requires` does not hold, or the kernel does not know the mask.
         """
         masks = self.spec.masks
-        if context["mask"] not in masks and "any" not in masks:
-            raise InfeasibleError(f"schedule {self.name} knows no {context['mask']} mask, only {', '.join(masks)}")
+        unknown = sorted({*kinds} - {*masks})
+        if unknown and "any" not in masks:
+            raise InfeasibleError(f"schedule {self.name} knows no {' or '.join(unknown)} mask, only {', '.join(masks)}")
         text = self.spec.requires
         if not holds(text, context):
             raise InfeasibleError(

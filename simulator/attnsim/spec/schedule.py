@@ -11,7 +11,7 @@ from attnsim.spec.base import FieldError, Spec
 from attnsim.spec.dtype import Dtype
 from attnsim.spec.quantity import Cycles, Factor, PositiveShare, Seconds, Share, Size, Whole
 
-MaskName = Literal["dense", "causal", "window", "sinks", "neighborhood", "any"]
+MaskName = Literal["dense", "causal", "window", "sinks", "neighborhood", "windows", "strided", "span", "blocks", "topk", "per_head", "any"]
 UnitName = Literal["tensor", "vector", "sfu"]
 LevelName = Literal["smem", "register", "tmem", "l1", "l2"]
 ResourceName = Literal["tensor", "vector", "sfu", "smem", "l2", "fill", "memory"]
