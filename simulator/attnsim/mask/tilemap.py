@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import accumulate
 from math import prod
+from operator import mul
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -52,6 +54,14 @@ class Order:
     groups: int = 1
     boxes: tuple[int, ...] = ()
     extra: int = 0
+
+    def border(self, tile: int) -> int:
+        """What begins at a tile: 0 the tile alone, 1 a row of boxes, 2 a plane of them ..., highest a dilation group or extra keys."""
+        steps = sorted({step for step in accumulate(reversed(self.boxes), mul) if step > 1})
+        own = len(self.tokens) - self.extra
+        if tile >= own:
+            return len(steps) + 1 if tile == own and self.extra else 0
+        return sum(tile % step == 0 for step in steps)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -114,7 +124,10 @@ def tile_map(
     mask.walk(P, M, q_tile, k_tile, pack)
     axes = mask.axes if isinstance(mask, Neighborhood) else ()
     if dynamic and axes:
-        raise ValueError("key tiles that start at the first key needed have other columns for every query tile, which no matrix shows")
+        raise ValueError(
+            "key tiles that start at the first key needed have other columns for every query tile, which no matrix shows; "
+            "name static ones (--tile QUERY/KEY), or count them with `attnsim run`"
+        )
     if isinstance(q_tile, tuple) and isinstance(k_tile, tuple) and axes:
         rows, columns = _boxes(axes, q_tile), _boxes(axes, k_tile, M - P)
     else:
