@@ -183,3 +183,12 @@ def test_what_is_too_large_or_too_fine_says_what_would_be_right(tmp_path: Path) 
     with pytest.raises(UsageError, match="end the name in .svg, .pdf, .png"):
         save(shown(), tmp_path / "m.jpg", "0")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_pairs_too_small_to_be_seen_are_said_to_be_missing() -> None:
+    """A dilated window of 4096 tokens is a pattern finer than the pixels; a causal mask has one edge a row, clear at any size."""
+
+    def says(mask: Mask) -> bool:
+        return any("too small to be shown" in item.get_text() for item in draw(shown(mask, 4096, 64), "0").texts)
+
+    assert says(Neighborhood.of((4096,), (64,), None, (4,))) and not says(CAUSAL)

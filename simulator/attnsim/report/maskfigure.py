@@ -252,6 +252,8 @@ def _legend(
     lines = [" ".join(line.split()) for line in counts_text(shown)]
     if vain:
         lines.append("dark: attended pair; light: computed in vain (masked or padding)")
+    elif not pairs and shown.visited:
+        lines.append("single pairs are too small to be shown")
     for number, line in enumerate(lines):
         y = top - LINE * (-(-len(classes(shown)) // columns) + number) - 0.055
         figure.text(left / width, y / height, line, fontsize=7.5, color=INK, va="center_baseline")
