@@ -24,6 +24,7 @@ COMMANDS: dict[str, str] = {
     "run": "How fast is a workload on a machine, and what stops it?",
     "explain": "Show the equations, passes, footprints and formulas of a workload.",
     "roofline": "Draw workloads under the roofs of machines (SVG, PDF or PNG).",
+    "mask": "Draw a mask with its tiles: full, partial and skipped.",
     "list": "List the machines, workloads, cascades, schedules and models that ship.",
     "show": "Print a library entry or a file as attnsim resolves it.",
     "check": "Check spec files: every error of every file, with its place.",

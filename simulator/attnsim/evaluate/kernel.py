@@ -80,7 +80,7 @@ def fused_kernel(point: Point, einsums: tuple[Einsum, ...], name: str) -> Kernel
     walked = schedule.sequential
     _check_passes(point, walked)
     _check_loops(point, tile, loop.ranks, walked)
-    pack = _pack(point, tile)
+    pack = packed_heads(point, tile)
     heads = point.heads // pack
     held = occupancy(point, row, tile)
     slots = held.ctas * point.machine.processors
@@ -148,7 +148,7 @@ def _check_passes(point: Point, walked: tuple[str, ...]) -> None:
         )
 
 
-def _pack(point: Point, tile: Mapping[str, int]) -> int:
+def packed_heads(point: Point, tile: Mapping[str, int]) -> int:
     """Query heads of a group that become rows of one tile."""
     rule, group = point.schedule.spec.pack_groups, point.group
     if group == 1 or rule == "never":

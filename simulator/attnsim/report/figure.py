@@ -57,8 +57,8 @@ def render(charts: Sequence[Chart], format_: str, version: str) -> bytes:
     return figure_bytes(lambda: draw(charts, version), format_)
 
 
-def figure_bytes(make: Callable[[], Figure], format_: str) -> bytes:
-    """A figure as bytes of an SVG, PDF or PNG file: no dates, no random ids."""
+def figure_bytes(make: Callable[[], Figure], format_: str, dpi: int = 150) -> bytes:
+    """A figure as bytes of an SVG, PDF or PNG file: no dates, no random ids. dpi: pixels an inch of PNG."""
     import matplotlib
 
     silent: dict[str, dict[str, Any]] = {
@@ -68,7 +68,7 @@ def figure_bytes(make: Callable[[], Figure], format_: str) -> bytes:
     }
     with matplotlib.rc_context({"svg.hashsalt": "attnsim", "font.size": FONT, "pdf.fonttype": 42}):
         buffer = io.BytesIO()
-        make().savefig(buffer, format=format_, dpi=150, metadata=silent[format_])
+        make().savefig(buffer, format=format_, dpi=dpi, metadata=silent[format_])
     return buffer.getvalue()
 
 
