@@ -10,13 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from attnsim.mask import CAUSAL, DENSE, Banded, Mask, Neighborhood
+from attnsim.mask import CAUSAL, DENSE, Banded, Mask, Neighborhood, Strided
 from attnsim.mask.tilemap import TileClass, TileMap, tile_map
 
 SKIPPED, PARTIAL, FULL, EMPTY = TileClass
 several = settings(max_examples=int(os.environ.get("ATTNSIM_EXAMPLES", "100")))
 REACH = st.none() | st.integers(0, 30)
 BANDED = st.builds(Banded.of, REACH, REACH, st.integers(0, 20)) | st.sampled_from([DENSE, CAUSAL])
+COLUMNS = st.builds(
+    Strided.of, st.integers(1, 9), st.integers(0, 4), st.integers(4, 6), st.integers(0, 3), st.integers(0, 2), st.booleans()
+)
 
 
 @st.composite
@@ -50,7 +53,7 @@ def agrees(shown: TileMap, **arguments: int) -> None:
 
 
 @several
-@given(BANDED, st.integers(1, 60), st.integers(1, 60), st.integers(1, 16), st.integers(1, 16), st.integers(1, 4))
+@given(BANDED | COLUMNS, st.integers(1, 60), st.integers(1, 60), st.integers(1, 16), st.integers(1, 16), st.integers(1, 4))
 def test_stretches_agree_with_the_walk(mask: Mask, P: int, M: int, q_tile: int, k_tile: int, pack: int) -> None:
     agrees(tile_map(mask, P, M, q_tile, k_tile, pack))
 

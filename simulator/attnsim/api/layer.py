@@ -32,7 +32,7 @@ def run_layer(spec: LayerWorkload, document: Document, machine: Machine | Spatia
         inner = step_document(spec, document, index)
         kernel = validate(KernelWorkload, inner)
         parts.append(run_kernel(kernel, inner, machine).results[0])
-    total = layer_estimate(spec.name, spec.dtype, spec.sizes, parts)
+    total = layer_estimate(spec.name, spec.dtype, spec.sizes, parts, spec.layers)
     return Report(spec.name, machine.name, machine, (total, *parts), total.assumptions, lambda: (document.sha256, machine.sha256))
 
 

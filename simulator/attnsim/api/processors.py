@@ -62,9 +62,6 @@ def resolve(
     """The point a workload asks about: cascade, mask, machine and schedule brought together and checked against one another."""
     cascade = load_cascade(spec.cascade, document, ("cascade",))
     cascade.resolve_sizes(spec.sizes, doc=document)
-    if len(cascade.positions) != 2:
-        message = f"cascade {cascade.name} has no query and key rank; `attnsim explain` analyses it, `run` needs attention"
-        raise SpecError(document.issue(("cascade",), message))
     wanted, unit = spec.conditions.tensor_clock, machine.matmul_unit(spec.dtype)
     if wanted is not None and unit is not None and wanted > machine.clock(unit, "boost") * (1 + 1e-9):
         highest = machine.clock(unit, "boost") / 1e6
@@ -76,7 +73,7 @@ def resolve(
         plan = load_schedule(chosen, doc=document, loc=loc) if schedule is None or loc != ("schedule",) else load_schedule(schedule)
     else:
         context = schedule_context(cascade, sizes, mask, spec.dtype, machine, spec.direction)
-        plan = default_schedule({**context, "cascade": cascade.name})
+        plan = default_schedule({**context, "cascade": cascade.name, "positions": len(cascade.positions)})
     direction = spec.direction
     if "backward" in (direction, plan.spec.direction) or _is_gradient(plan, cascade):
         direction = "backward"
@@ -84,6 +81,11 @@ def resolve(
         sizes = with_groups(cascade, {rank: size for rank, size in sizes.items() if rank in cascade.ranks or rank in cascade.groups})
         cascade.resolve_sizes(sizes, doc=document)
     check_names(plan, cascade)
+    if plan.spec.fusion == "all" and len(cascade.positions) != 2:
+        message = (
+            f"cascade {cascade.name} has no query and key rank, which schedule {plan.name} walks; choose one kernel an Einsum (matmul)"
+        )
+        raise InfeasibleError(document.issue(("cascade",), message))
     return Point(cascade, sizes, mask, spec.dtype, machine, plan, spec.conditions, direction)
 
 

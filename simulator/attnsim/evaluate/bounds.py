@@ -28,9 +28,7 @@ class Algorithm:
 
 def algorithm(point: Point) -> Algorithm:
     """Operation counts by Einsum and kind with the key rank in one chunk (the fewest corrections any tiling does), and compulsory bytes."""
-    p, m = point.sizes[point.query], point.sizes[point.key]
-    sizes = point.cascade.resolve_sizes(point.sizes)
-    counts = _counts(point, sizes, p, m)
+    counts = _counts(point, point.cascade.resolve_sizes(point.sizes))
     totals: dict[str, int] = {}
     macs = 0
     for label, kinds in counts.items():
@@ -43,9 +41,11 @@ def algorithm(point: Point) -> Algorithm:
     return Algorithm(counts, totals, macs, reads, writes)
 
 
-def _counts(point: Point, sizes: Mapping[str, int], p: int, m: int) -> dict[str, dict[str, int]]:
+def _counts(point: Point, sizes: Mapping[str, int]) -> dict[str, dict[str, int]]:
     """Operations by Einsum and kind. Heads with other masks are counted as if all were like them, and weighted by how many they are."""
-    masks = point.masks
+    if not point.positioned:
+        return point.cascade.counts(sizes)
+    masks, p, m = point.masks, point.sizes[point.query], point.sizes[point.key]
     heads = sum(count for count, _ in masks)
     total: dict[str, dict[str, int]] = {}
     for count, mask in masks:

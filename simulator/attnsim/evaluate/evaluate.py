@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from attnsim.cascade.cascade import Cascade
+from attnsim.cascade.cascade import Cascade, totals
 from attnsim.errors import InfeasibleError, Issue, suggest
 from attnsim.evaluate.accounts import FLOPS_PER_OP, reported_passes
 from attnsim.evaluate.bounds import Algorithm, algorithm, lower_bound
@@ -14,6 +14,7 @@ from attnsim.evaluate.estimate import Estimate, KernelEstimate
 from attnsim.evaluate.kernel import Kernel, fused_kernel, query_walks
 from attnsim.evaluate.point import Point
 from attnsim.evaluate.power import dynamic_energy, energy, settled_clock
+from attnsim.evaluate.selection import scoring, selection_kernels
 from attnsim.evaluate.traffic import Traffic
 from attnsim.evaluate.unfused import combine_kernel, helper_kernel, permute_kernel, unfused_kernel
 from attnsim.mask.banded import CAUSAL
@@ -51,6 +52,8 @@ def kernels_of(point: Point) -> tuple[Kernel, ...]:
     if _permutes(point):
         inputs, outputs = tuple(cascade.inputs), tuple(cascade.outputs)
         kernels = [permute_kernel(point, inputs, PERMUTE), *kernels, permute_kernel(point, outputs, UNPERMUTE)]
+    before, after = selection_kernels(point, kernels_of)
+    kernels = [*before, *kernels, *after]
     if main.splits > 1 and spec.split is not None and spec.split.combine == "kernel":
         kernels.append(combine_kernel(point, main.splits, f"{spec.name} combine"))
     return tuple(kernels)
@@ -124,6 +127,7 @@ def evaluate(point: Point, name: str, baseline: tuple[str, float] | None = None,
     kernels = kernels_of(point)
     work = algorithm(point)
     floors = lower_bound(point, work)
+    all_work = [(point, work), *((asked, algorithm(asked)) for asked in scoring(point))]
     dynamic = dynamic_energy(point, kernels)
     unit = machine.matmul_unit(point.dtype) or next(iter(machine.units))
     nominal = machine.clock(unit)
@@ -149,9 +153,9 @@ def evaluate(point: Point, name: str, baseline: tuple[str, float] | None = None,
         dtype=point.dtype,
         direction=point.direction,
         sizes=dict(point.sizes),
-        flops=2 * work.matmul_macs,
-        flops_by_unit=_flops_by_unit(point, work),
-        ops_by_kind=dict(work.ops_by_kind),
+        flops=2 * sum(done.matmul_macs for _, done in all_work),
+        flops_by_unit=_flops_by_unit(all_work),
+        ops_by_kind=totals({asked.cascade.name: done.ops_by_kind for asked, done in all_work}),
         bytes=_bytes(point, kernels, traffic),
         bytes_by_tensor=traffic.moved,
         passes=dict(reported_passes(point.cascade)),
@@ -218,13 +222,14 @@ def _bound(times: Mapping[str, float], compute: float, kernel: Kernel, seconds: 
     return "occupancy" if kernel.ctas < kernel.slots and compute >= seconds / 2 else busiest
 
 
-def _flops_by_unit(point: Point, work: Algorithm) -> dict[str, float]:
+def _flops_by_unit(all_work: Sequence[tuple[Point, Algorithm]]) -> dict[str, float]:
     """Algorithmic work by the unit that does it; a mac is two."""
     out: dict[str, float] = {}
-    for label, kinds in work.counts.items():
-        for kind, count in kinds.items():
-            unit = point.unit(point.cascade.by_label[label], kind)
-            out[unit] = out.get(unit, 0) + count * FLOPS_PER_OP.get(kind, 1)
+    for point, work in all_work:
+        for label, kinds in work.counts.items():
+            for kind, count in kinds.items():
+                unit = point.unit(point.cascade.by_label[label], kind)
+                out[unit] = out.get(unit, 0) + count * FLOPS_PER_OP.get(kind, 1)
     return out
 
 
@@ -260,8 +265,10 @@ def _footprint(point: Point, kernels: tuple[Kernel, ...]) -> float:
 
 
 def _mask(point: Point, kernels: tuple[Kernel, ...]) -> dict[str, Any]:
+    if not point.positioned:
+        return {}
     p, m = point.sizes[point.query], point.sizes[point.key]
-    main = max(kernels, key=lambda kernel: kernel.compute_cycles)
+    main = next((kernel for kernel in kernels if kernel.name == point.schedule.name), kernels[0])
     if point.schedule.spec.fusion != "all" or not {point.query, point.key} <= main.tile.keys():
         return record_of_heads(point.mask, p, m, [(count, mask, None) for count, mask in point.masks])
     row = point.schedule.tile(point.context)

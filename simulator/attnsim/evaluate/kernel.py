@@ -34,7 +34,8 @@ class Kernel:
 
     compute_cycles: makespan of its CTAs; busy_cycles: of each unit, averaged over the processors; level_s: time of each device memory
     level at its sustained bandwidth; exposed_memory: share of the shorter of compute and memory that stays visible; fixed_s: overhead
-    beside launch; filled: share of the tile rows that exist (padding rows are zeros, which cost time but next to no energy).
+    beside launch; filled: share of the tile rows that exist (padding rows are zeros, which cost time but next to no energy); dtype: what it
+    computes in, where that is not the format of its point.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Kernel:
     occupancy: Occupancy
     slots: int
     filled: float = 1.0
+    dtype: str | None = None
 
     @property
     def memory_s(self) -> float:

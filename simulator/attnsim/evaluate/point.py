@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from math import prod
 
 from attnsim.cascade.cascade import Cascade
 from attnsim.cascade.einsum import Einsum
@@ -43,6 +44,11 @@ class Point:
         context = schedule_context(self.cascade, self.sizes, self.mask, self.dtype, self.machine, self.direction)
         object.__setattr__(self, "context", context)
         object.__setattr__(self, "tensor_path", self.schedule.tensor_path(context) if "tensor" in self.machine.units else None)
+
+    @property
+    def positioned(self) -> bool:
+        """Whether there are queries and keys: not in a cascade of plain matrix products."""
+        return len(self.cascade.positions) == 2
 
     @property
     def query(self) -> str:
@@ -93,11 +99,18 @@ class Point:
         return element_bytes(output_dtype(self.dtype)) if tensor in self.cascade.outputs else self.element
 
     def tensor_bytes(self, tensor: str) -> float:
-        """Bytes of a whole tensor."""
+        """Bytes of a whole tensor; of one with a value for each chunk of a partitioned rank, in the chunks of the schedule's tiles."""
         product = 1
         for rank in self.cascade.tensor_ranks(tensor):
-            product *= self.sizes[rank]
+            product *= self.sizes[rank] if rank in self.sizes else self._chunked[rank]
         return product * self.stored(tensor)
+
+    @property
+    def _chunked(self) -> Mapping[str, int]:
+        """Sizes of the partition ranks too."""
+        tile = self.schedule.tile(self.context).sizes() if self.schedule.spec.tiles else {}
+        parts = {rank: min(tile[rank], self.sizes[rank]) for rank in self.cascade.partition if rank in tile}
+        return self.cascade.resolve_sizes(self.sizes, parts)
 
     def unit(self, einsum: Einsum, kind: str) -> str:
         """The unit that runs operation `kind` of `einsum`."""
@@ -109,15 +122,17 @@ def schedule_context(
     cascade: Cascade, sizes: Mapping[str, int], mask: Mask, dtype: str, machine: Machine, direction: str
 ) -> dict[str, Value]:
     """What the conditions of schedule files may ask of a workload on a machine: its sizes by rank and `schedule.names.CONTEXT_NAMES`."""
-    p, m = (sizes[rank] for rank in cascade.positions)
+    # Kernels drop a causal flag that hides nothing, as for one query token.
+    hides = len(cascade.positions) == 2 and mask.pairs(*(sizes[rank] for rank in cascade.positions)) != prod(
+        sizes[rank] for rank in cascade.positions
+    )
     return {
         **sizes,
         "kind": machine.kind,
         "isa": machine.isa,
         "vendor": machine.vendor,
         "dtype": dtype,
-        # Kernels drop a causal flag that hides nothing, as for one query token.
-        "mask": "dense" if mask.pairs(p, m) == p * m else mask.kind,
+        "mask": mask.kind if hides else "dense",
         "axes": mask.dimensions,
         "direction": direction,
         "group": group_size(cascade, sizes),

@@ -24,7 +24,7 @@ def dynamic_energy(point: Point, kernels: Sequence[Kernel]) -> Dynamic:
     ops_j = bytes_j = 0.0
     for kernel in kernels:
         for unit, kinds in kernel.ops.items():
-            each = machine.power.energy(unit, point.dtype)
+            each = machine.power.energy(unit, kernel.dtype or point.dtype)
             if each is not None:
                 ops_j += each * sum(kinds.values()) * kernel.filled
         for level in machine.levels:

@@ -39,7 +39,7 @@ def render_report(report: Report) -> str:
             "",
             *_kernels(estimate.kernels, estimate.latency_s, machine),
         ]
-        lines += ["", *mask_lines(estimate), *_end_to_end(estimate.end_to_end)]
+        lines += ["", *mask_lines(estimate), *_end_to_end(estimate.end_to_end)] if estimate.mask else []
     assumptions = list(dict.fromkeys([*report.assumptions, *(text for estimate in report.results for text in estimate.assumptions)]))
     if assumptions:
         lines += ["", "assumptions", *(f"  - {text}" for text in assumptions)]

@@ -83,6 +83,8 @@ def tile_bytes(point: Point, tensor: str, inside: Mapping[str, int], pack: int) 
 
 def attended_share(point: Point, tensor: str) -> float:
     """Share of a tensor that some attended pair touches: keys outside every window are never read."""
+    if not point.positioned:
+        return 1.0
     ranks = point.cascade.tensor_ranks(tensor)
     p, m = point.sizes[point.query], point.sizes[point.key]
     if point.key in ranks:

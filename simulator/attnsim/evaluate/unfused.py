@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from math import ceil
+from math import ceil, prod
 
 from attnsim.cascade.einsum import Einsum
 from attnsim.evaluate.kernel import Kernel, stretched_cycles
@@ -14,7 +14,7 @@ from attnsim.evaluate.point import Point
 from attnsim.evaluate.traffic import STATE_BYTES, Traffic, inputs_of, results_of
 from attnsim.evaluate.work import Work
 from attnsim.spec.dtype import element_bytes
-from attnsim.spec.schedule import HelperKernel
+from attnsim.spec.schedule import HelperKernel, Tile
 
 
 def unfused_kernel(point: Point, einsums: tuple[Einsum, ...], name: str) -> Kernel:
@@ -28,8 +28,8 @@ def unfused_kernel(point: Point, einsums: tuple[Einsum, ...], name: str) -> Kern
     sizes = point.cascade.resolve_sizes(point.sizes, {rank: min(size, point.sizes[rank]) for rank, size in partition.items()})
     traffic = _whole_tensors(point, einsums, sizes)
     if len(einsums) == 1 and einsums[0].is_matmul:
-        return _product(point, einsums[0], tile, sizes, traffic, name, 1 if row is None else row.ctas or 1)
-    return _streaming(point, _whole_work(point, einsums, sizes), traffic, name)
+        return _product(point, einsums[0], row, sizes, traffic, name)
+    return streaming_kernel(point, _whole_work(point, einsums, sizes), traffic, name)
 
 
 def helper_kernel(point: Point, helper: HelperKernel) -> Kernel:
@@ -41,7 +41,7 @@ def helper_kernel(point: Point, helper: HelperKernel) -> Kernel:
         for tensor, dtype in tensors.items():
             width = point.stored(tensor) if dtype == "io" else element_bytes(dtype)
             _stream(point, traffic, tensor, direction, point.tensor_bytes(tensor) / point.stored(tensor) * width)
-    return _streaming(point, _whole_work(point, einsums, sizes), traffic, helper.name)
+    return streaming_kernel(point, _whole_work(point, einsums, sizes), traffic, helper.name)
 
 
 def permute_kernel(point: Point, tensors: tuple[str, ...], name: str) -> Kernel:
@@ -65,7 +65,7 @@ def combine_kernel(point: Point, splits: int, name: str) -> Kernel:
         work.add(point, "vector", "mac", splits * elements)
         exponentials = "sfu" if "sfu" in point.machine.units else "vector"
         work.add(point, exponentials, "exp", splits * rows)
-    return _streaming(point, work, traffic, name)
+    return streaming_kernel(point, work, traffic, name)
 
 
 def _whole_work(point: Point, einsums: tuple[Einsum, ...], sizes: Mapping[str, int]) -> Work:
@@ -113,7 +113,7 @@ def _fixed(point: Point) -> float:
     return point.schedule.constant(point.schedule.spec.constants.kernel_overhead, point.context, 0.0)
 
 
-def _streaming(point: Point, work: Work, traffic: Traffic, name: str) -> Kernel:
+def streaming_kernel(point: Point, work: Work, traffic: Traffic, name: str) -> Kernel:
     """All processors stream their share; no tile structure."""
     share = {unit: cycles / point.machine.processors for unit, cycles in work.cycles.items()}
     return Kernel(
@@ -134,22 +134,35 @@ def _streaming(point: Point, work: Work, traffic: Traffic, name: str) -> Kernel:
     )
 
 
-def _product(
-    point: Point, einsum: Einsum, tile: Mapping[str, int], sizes: Mapping[str, int], traffic: Traffic, name: str, resident: int
-) -> Kernel:
+Sides = Mapping[str, tuple[int, int]]
+"""Of the output of a matrix product: (size, tile) by rank, or of its rows and columns."""
+
+
+def _sides(point: Point, einsum: Einsum, row: Tile | None, sizes: Mapping[str, int]) -> tuple[Sides, tuple[str, ...]]:
+    """What a CTA computes of the output, and the ranks over which the product is repeated.
+
+    With `rows` and `cols` in the tile row: ranks of the first operand alone are rows, of the second alone columns, of both repeated.
+    """
+    apart = {*point.cascade.batch, *point.cascade.groups}
+    repeated = [rank for rank in einsum.ranks if rank in apart]
+    kept = [rank for rank in einsum.output.ranks if rank not in apart]
+    if row is None or row.rows is None or row.cols is None:
+        tile = {} if row is None else row.sizes()
+        return {rank: (sizes[rank], tile.get(rank, sizes[rank])) for rank in kept}, tuple(repeated)
+    first, second = (set(operand.ranks) for operand in einsum.operands)
+    repeated += [rank for rank in kept if rank in first and rank in second]
+    rows, cols = ([rank for rank in kept if rank in side and rank not in other] for side, other in ((first, second), (second, first)))
+    found = {"rows": (prod(sizes[rank] for rank in rows), int(row.rows)), "cols": (prod(sizes[rank] for rank in cols), int(row.cols))}
+    return found, tuple(repeated)
+
+
+def _product(point: Point, einsum: Einsum, row: Tile | None, sizes: Mapping[str, int], traffic: Traffic, name: str) -> Kernel:
     """A batched matrix product: output tiles spread over CTAs, padded to whole tiles; the reduced ranks are walked whole."""
-    batch = {*point.cascade.batch, *point.cascade.groups}
-    kept = [rank for rank in einsum.output.ranks if rank not in batch]
-    ctas, padded = 1, 1.0
-    for rank in einsum.ranks:
-        if rank in batch:
-            ctas *= sizes[rank]
-        elif rank in kept:
-            size = tile.get(rank, sizes[rank])
-            ctas *= ceil(sizes[rank] / size)
-            padded *= size
-        else:
-            padded *= sizes[rank]
+    sides, repeated = _sides(point, einsum, row, sizes)
+    resident = 1 if row is None else row.ctas or 1
+    reduced = prod(sizes[rank] for rank in einsum.ranks if rank not in einsum.output.ranks and rank not in repeated)
+    padded = float(reduced * prod(side for _, side in sides.values()))
+    ctas = prod(sizes[rank] for rank in repeated) * prod(ceil(size / side) for size, side in sides.values())
     each = Work()
     for term in einsum.terms:
         each.add(point, point.unit(einsum, term.kind), term.kind, padded * term.per_element)
@@ -167,7 +180,7 @@ def _product(
         exposed_memory=schedule.exposed("memory", point.context),
         fixed_s=_fixed(point),
         ctas=ctas,
-        tile={rank: tile.get(rank, sizes[rank]) for rank in kept},
+        tile={name: side for name, (_, side) in sides.items()},
         splits=1,
         occupancy=Occupancy(resident, "schedule", 0.0),
         slots=resident * processors,

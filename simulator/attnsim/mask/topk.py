@@ -46,13 +46,14 @@ class Topk(Mask):
         return self.causal
 
     @property
-    def _all(self) -> Banded:
+    def every(self) -> Banded:
+        """The mask without the choice."""
         return CAUSAL if self.causal else DENSE
 
     def pairs(self, P: Number, M: Number) -> Number:
         """Attended pairs."""
         P, M = one_size(P, "P"), one_size(M, "M")
-        every: int = self._all.pairs(P, M)
+        every: int = self.every.pairs(P, M)
         if self.density is not None:
             return round(self.density * every)
         keep = self.keep or 0
@@ -69,7 +70,7 @@ class Topk(Mask):
 
     def queries(self, P: Number, M: Number) -> Number:
         """All that attend a key without the choice."""
-        return self._all.queries(P, M)
+        return self.every.queries(P, M)
 
     def keys(self, P: Number, M: Number) -> Number:
         """The fewest keys that such a choice can touch: those of one query, since all may choose the same."""
@@ -90,7 +91,7 @@ class Topk(Mask):
         rows, keys = stretches(q_tile, k_tile, pack, dynamic)
         if self.block % keys:
             raise ValueError(f"a block of {self.block} chosen keys is not whole tiles of {keys}")
-        every = self._all.walk(P, M, rows, keys, pack)
+        every = self.every.walk(P, M, rows, keys, pack)
         if rows <= self.together * pack:
             runs = tuple(self._kept(run, P, M, every, keys) for run in every.runs)
             return TileWalk(runs, rows, P * pack, every.across)

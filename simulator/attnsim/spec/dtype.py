@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Literal
 
-Dtype = Literal["fp64", "fp32", "tf32", "bf16", "fp16", "fp8", "int8", "fp4"]
+Dtype = Literal["fp64", "fp32", "tf32", "bf16", "fp16", "fp8", "int8", "fp4", "int4"]
 
 #: Bits of one stored element. tf32 is a compute mode: its elements are stored as fp32.
-BITS: Mapping[str, int] = MappingProxyType({"fp64": 64, "fp32": 32, "tf32": 32, "bf16": 16, "fp16": 16, "fp8": 8, "int8": 8, "fp4": 4})
+BITS: Mapping[str, int] = MappingProxyType(
+    {"fp64": 64, "fp32": 32, "tf32": 32, "bf16": 16, "fp16": 16, "fp8": 8, "int8": 8, "fp4": 4, "int4": 4}
+)
 
 #: What measured tables call the formats above.
 ALIASES: Mapping[str, str] = MappingProxyType(

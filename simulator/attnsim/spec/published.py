@@ -18,12 +18,19 @@ from attnsim.spec.workload import Conditions
 
 
 class Configuration(Spec):
-    """A cascade on a machine under a schedule."""
+    """A cascade on a machine under a schedule, or a workload of the library."""
 
     arch: str
-    schedule: str
-    cascade: str
+    schedule: str = Field(default="", description="with `cascade`: a kernel")
+    cascade: str = ""
+    base: str = Field(default="", description="library name of a workload, a layer for example, in their place")
     workload: dict[str, Any] = Field(default={}, description="further fields of the workload that all rows share, such as `mask`")
+
+    @model_validator(mode="after")
+    def _kernel_or_base(self) -> Configuration:
+        if bool(self.base) == bool(self.cascade and self.schedule):
+            raise FieldError("name a `cascade` and a `schedule`, or the `base` workload they belong to", "base" if self.base else "cascade")
+        return self
 
 
 class Check(Spec):

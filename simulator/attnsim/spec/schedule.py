@@ -152,6 +152,8 @@ class Tile(Spec):
         default=None, description="CTAs per processor, where the kernel fixes it (else from shared memory, registers and threads)"
     )
     registers: Size | None = Field(default=None, description="registers per thread of the computing warps")
+    rows: Size | None = Field(default=None, description="of a matrix product in a kernel of its own: rows of the output a CTA computes")
+    cols: Size | None = Field(default=None, description="and columns, whatever ranks they are made of")
 
     @model_validator(mode="before")
     @classmethod
@@ -169,7 +171,8 @@ class Tile(Spec):
         for name, value in (self.__pydantic_extra__ or {}).items():
             if not (name[:1].isupper() and name.isalnum()):
                 raise FieldError(
-                    "unknown field; a tile row holds `when`, `warps`, `ctas`, `registers` and tile sizes by rank such as `P: 128`", name
+                    "unknown field; a tile row holds `when`, `warps`, `ctas`, `registers`, `rows`, `cols` and sizes by rank, as `P: 128`",
+                    name,
                 )
             _check_size(name, value)
         return self
@@ -269,6 +272,22 @@ class Permute(Spec):
     memory_efficiency: Efficiencies = Field(description="share of the sustained memory bandwidth that the copies reach")
 
 
+class Selection(Spec):
+    """What a kernel does before it attends the blocks of keys that a topk mask leaves: it scores them and chooses."""
+
+    cascade: str = Field(description="how blocks are scored; rank C, where it has one, takes the blocks, and N the keys of a block")
+    schedule: str = Field(description="schedule of the scoring")
+    dtype: Dtype | None = Field(default=None, description="number format of the scoring; left out: the workload's")
+    sort_passes: OpsList = Field(
+        default_factory=list, description="how often every score and its 4-byte index are read and written until the best are found"
+    )
+    gather_efficiency: Efficiencies = Field(
+        default_factory=list,
+        description="share of the sustained memory bandwidth that copies of gathered rows reach, where queries that chose the same block "
+        "are put together and their partial results merged; left out: the kernel takes only queries that choose together",
+    )
+
+
 class ScheduleSpec(Spec):
     """A schedule file."""
 
@@ -324,6 +343,7 @@ class ScheduleSpec(Spec):
     constants: Constants = Field(default_factory=Constants)
     split: Split | None = None
     permute: Permute | None = Field(default=None, description="for kernels whose tiles are boxes of tokens")
+    selection: Selection | None = Field(default=None, description="for kernels of topk masks")
     before: list[HelperKernel] = Field(default_factory=list)
     after: list[HelperKernel] = Field(default_factory=list)
 
@@ -331,4 +351,8 @@ class ScheduleSpec(Spec):
     def _loops_fit_fusion(self) -> ScheduleSpec:
         if self.fusion == "all" and not any(loop.parallel for loop in self.loops):
             raise FieldError("a fused schedule needs a parallel loop: {ranks: [P, B, H], parallel: cta}", "loops")
+        if "topk" in self.masks and self.selection is None:
+            raise FieldError(
+                "a kernel of topk masks says how it chooses: add `selection: {cascade: block-scores, schedule: matmul}`", "masks"
+            )
         return self

@@ -85,7 +85,7 @@ class LayerStep(Spec):
 
 
 class LayerWorkload(Spec):
-    """Kernels that run one after another, tensors between them through memory: a whole layer, end to end."""
+    """Kernels that run one after another, tensors between them through memory: a whole layer, or several that are alike, end to end."""
 
     attnsim: Literal[1]
     kind: Literal["layer"]
@@ -95,6 +95,7 @@ class LayerWorkload(Spec):
     sizes: dict[str, Size] = Field(description="sizes by rank; every step takes those of its cascade", min_length=1)
     mask: MaskSpec = Field(default_factory=lambda: DenseMask(kind="dense"))
     conditions: Conditions = Field(default_factory=Conditions)
+    layers: Size = Field(default=1, description="how many such layers follow one another")
     steps: list[LayerStep] = Field(min_length=1)
 
 

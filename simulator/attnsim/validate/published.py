@@ -121,19 +121,23 @@ class _Engine:
     answers: dict[tuple[Any, ...], dict[str, Any]] = field(default_factory=dict)
 
     def result(self, configuration: str, sizes: Mapping[str, int], fields: Mapping[str, str] | None = None) -> dict[str, Any]:
-        from attnsim.api import run
+        from attnsim.api import run, workload_document
         from attnsim.cascade.cascade import load_cascade
 
         chosen = self.spec.configurations[configuration]
-        cascade = load_cascade(chosen.cascade)
-        own = {rank: size for rank, size in sizes.items() if rank in cascade.ranks}
+        ranks = load_cascade(chosen.cascade).ranks if chosen.cascade else sizes
+        own = {rank: size for rank, size in sizes.items() if rank in ranks}
         key = configuration, tuple(sorted(own.items())), tuple(sorted((fields or {}).items()))
         if key not in self.answers:
-            workload = {
-                "attnsim": 1, "kind": "kernel", "name": f"{self.spec.name}: {configuration}", "cascade": chosen.cascade, "sizes": own,
-                "dtype": self.spec.dtype, "schedule": {"extends": chosen.schedule} if fields else chosen.schedule,
-                "conditions": self.spec.conditions.model_dump(exclude_unset=True), **deepcopy(chosen.workload),
-            }  # fmt: skip
+            shared = {"conditions": self.spec.conditions.model_dump(exclude_unset=True), **deepcopy(chosen.workload)}
+            if chosen.base:
+                document = workload_document(chosen.base, overrides={"sizes": own, "dtype": self.spec.dtype})
+                workload = {**deepcopy(document.data), **shared}
+            else:
+                workload = {
+                    "attnsim": 1, "kind": "kernel", "name": f"{self.spec.name}: {configuration}", "cascade": chosen.cascade, "sizes": own,
+                    "dtype": self.spec.dtype, "schedule": {"extends": chosen.schedule} if fields else chosen.schedule, **shared,
+                }  # fmt: skip
             for place, text in (fields or {}).items():
                 _place(workload, place, text)
             self.answers[key] = run(workload, chosen.arch).results[0].to_dict()
@@ -144,7 +148,7 @@ def _place(workload: dict[str, Any], place: str, text: str) -> None:
     """Write a value of a table into a workload: 18x24x24 is a list, 0.607 a number, anything else a word."""
     *outer, last = place.split(".")
     for step in outer:
-        workload = workload.setdefault(step, {})
+        workload = workload[int(step)] if isinstance(workload, list) else workload.setdefault(step, {})
     if re.fullmatch(r"\d+(x\d+)+", text):
         workload[last] = [int(side) for side in text.split("x")]
     else:

@@ -115,7 +115,8 @@ def _stage_rows(estimate: SpatialEstimate, phase: PhaseEstimate, each: int) -> I
 
 def layer_lines(estimate: LayerEstimate) -> list[str]:
     """The sum of a layer: steps, then what adds up."""
-    rows = [[name, format_quantity(seconds, "s"), share(seconds / estimate.latency_s)] for name, seconds in estimate.steps.items()]
+    times = estimate.layers
+    rows = [[name, format_quantity(seconds, "s"), share(times * seconds / estimate.latency_s)] for name, seconds in estimate.steps.items()]
     headroom = estimate.latency_s / estimate.lower_bound_s
     facts = [
         ["latency", format_quantity(estimate.latency_s, "s"), f"bound by {estimate.bound} in the longest step"],
@@ -124,11 +125,12 @@ def layer_lines(estimate: LayerEstimate) -> list[str]:
         ["energy", format_quantity(estimate.energy_j, "J"), f"{format_quantity(estimate.energy_j / estimate.latency_s, 'W')} on average"],
     ]
     return [
-        f"  layer      {estimate.dtype}: {' '.join(f'{rank}={size}' for rank, size in estimate.sizes.items())}",
+        f"  {'layer      ' if times == 1 else f'{times} layers  '}{estimate.dtype}: "
+        f"{' '.join(f'{rank}={size}' for rank, size in estimate.sizes.items())}",
         "",
         *table(["", "", ""], facts, right=(1,)).split("\n")[1:],
         "",
-        *table(["steps", "time", "of latency"], rows, right=(1, 2)).split("\n"),
+        *table(["steps" if times == 1 else "steps of a layer", "time", "of latency"], rows, right=(1, 2)).split("\n"),
         "",
         *text.resource_lines(estimate),
     ]
