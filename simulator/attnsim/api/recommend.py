@@ -247,7 +247,7 @@ def _named(ref: Ref) -> str:
 def _notes(found: Found, spec: KernelWorkload, point: Point) -> tuple[str, ...]:
     notes = []
     if found.aligned:
-        notes.append("of the strides along very long axes, only those that divide a query tile's side or are multiples of it are tried")
+        notes.append("along very long axes only strides that divide a query tile's side or are multiples of it are tried")
     if point.conditions.permute == "per_op" and point.mask.permuted:
         notes.append("latencies include the copies that permute tokens (conditions.permute: per_op); per_model or none leaves them out")
     return tuple(notes)

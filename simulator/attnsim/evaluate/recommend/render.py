@@ -24,7 +24,10 @@ def render(found: Recommendations) -> str:
             "baseline",
             f"dense attention in {base.schedule}, tiles {_tiles(base.q_tile, base.kv_tile)}: {format_quantity(base.latency_s, 's')}",
         ),
-        ("searched", f"{windows}, {whole(found.considered)} settings with strides and tiles; {whole(found.evaluated)} timed"),
+        (
+            "searched",
+            f"{windows}, {whole(found.considered)} combinations with strides and tiles; {whole(found.evaluated)} timed",
+        ),
     ]
     lines = [f"{found.workload_name} on {found.arch_name}", *(f"  {name:9s}  {text}" for name, text in head), ""]
     lines += _rows(found.results).split("\n")

@@ -7,8 +7,8 @@ every candidate would give. Times that are shown and ranked are the engine's.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from heapq import heappop, heappush
 from itertools import count
 from math import prod
@@ -20,13 +20,12 @@ from attnsim.evaluate.estimate import Estimate
 from attnsim.evaluate.evaluate import evaluate, kernels_of, latency_of, main_einsums
 from attnsim.evaluate.kernel import Kernel, fused_kernel
 from attnsim.evaluate.point import Point
-from attnsim.evaluate.recommend.space import Ints, Setting, Shape, query_tiles, stride_choices, useful_strides
+from attnsim.evaluate.recommend.space import Ints, Least, Setting, Shape, least_visited, stride_choices, useful_strides
+from attnsim.mask.axis import Axis
 from attnsim.mask.base import TileWalk
 from attnsim.mask.neighborhood import Neighborhood
 from attnsim.schedule.condition import holds
 from attnsim.spec.schedule import Tile
-
-Choices = Sequence[Sequence[int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,156 +146,175 @@ def _evenly(pattern: Sequence[tuple[int, float]], repeat: int, processors: int, 
 
 
 @dataclass(slots=True)
-class _Column:
-    """Candidates of one tile shape that are alike but for settings and strides, by key tiles visited; `at`: the next one."""
+class _Pool:
+    """Settings in one tile shape whose floors differ only by the key tiles they visit; `at`: the next one."""
 
     floor: _Floor
     tile: Tile
     masked: bool
     tiles: int
     visited: Ints
-    setting: Ints
-    stride: Ints
+    settings: Ints
     at: int = 0
 
 
 @dataclass(slots=True)
-class _Parts:
-    """What a column is put together from."""
+class _Column:
+    """Strides of one setting in one tile shape, by key tiles visited; `at`: the next one."""
 
-    floor: _Floor
-    visited: list[Ints] = field(default_factory=list)
-    setting: list[Ints] = field(default_factory=list)
-    stride: list[Ints] = field(default_factory=list)
+    pool: _Pool
+    setting: Setting
+    visited: Ints
+    stride: Ints
+    at: int = 0
+
+    @property
+    def candidate(self) -> Candidate:
+        return Candidate(self.setting, tuple(map(int, self.stride[self.at])), self.pool.tile)
+
+
+_Item = _Pool | _Column | tuple[Candidate, Estimate]
 
 
 class _Search:
+    """A heap of floors and times, least first: pools open into columns, columns into candidates, candidates into answers."""
+
     def __init__(
         self, point: Point, rows: Sequence[Tile], settings: Sequence[Setting], most_stride: Shape, across: bool, name: str
     ) -> None:
         assert isinstance(point.mask, Neighborhood)
-        self.point, self.mask, self.settings, self.across, self.name = point, point.mask, settings, across, name
-        self.dynamic = point.schedule.spec.key_tiles == "dynamic"
-        self.partial = point.schedule.spec.masking == "partial"
+        spec = point.schedule.spec
+        self.point, self.mask, self.settings, self.name = point, point.mask, settings, name
+        self.dynamic, self.partial = spec.key_tiles == "dynamic", spec.masking == "partial"
+        self.trimmed = across and not self.partial and spec.split is None
         self.most_stride = most_stride
-        self.q_sides: Choices = list(zip(*(box(row, point.query) for row in rows), strict=True))
+        self.q_sides = list(zip(*(box(row, point.query) for row in rows), strict=True))
+        self.beyond = point.sizes[point.key] - point.sizes[point.query]
         self.considered = self.evaluated = 0
         self.aligned = False
         self.refused: InfeasibleError | None = None
-        self.floors: dict[tuple[int, bool], _Floor | None] = {}
-        self.columns = [column for number, row in enumerate(rows) for column in self._columns(number, row)]
-        if not self.columns and self.refused is not None:
+        self.results: list[tuple[Candidate, Estimate]] = []
+        self.dominated = self._dominated_across if across else self._dominated_within
+        self.heap: list[tuple[float, bool, int, int, int, _Item]] = []
+        self.order = count()
+        self.axes = [self._axes(setting) for setting in settings]
+        for row in rows:
+            self._open(row)
+        if not self.heap and self.refused is not None:
             raise self.refused
 
     def run(self, top: int) -> Found:
-        results: list[tuple[Candidate, Estimate]] = []
-        dominated = self._dominated_across(results) if self.across else self._dominated_within(results)
-        order = count()
-        heap: list[tuple[float, bool, int, int, int, _Column | tuple[Candidate, Estimate]]] = []
-
-        def put(seconds: float, known: bool, candidate: Candidate, item: _Column | tuple[Candidate, Estimate]) -> None:
-            heappush(heap, (seconds, known, -candidate.setting.pairs, sum(candidate.stride), next(order), item))
-
-        def put_next(column: _Column) -> None:
-            for candidate in self._left(column):
-                if not dominated(candidate):
-                    seconds = column.floor.seconds(column.tiles, int(column.visited[column.at]), column.masked and not self.partial)
-                    put(seconds, False, candidate, column)
-                    return
-
-        for column in self.columns:
-            put_next(column)
-        while heap and len(results) < top:
-            *_, item = heappop(heap)
-            if isinstance(item, _Column):
-                candidate = self._candidate(item)
+        while self.heap and len(self.results) < top:
+            *_, item = heappop(self.heap)
+            if isinstance(item, _Pool):
+                self._put_column(self._column(item, self.settings[int(item.settings[item.at])]))
                 item.at += 1
-                if not dominated(candidate):
-                    estimate = self._evaluate(candidate)
-                    put(estimate.latency_s, True, candidate, (candidate, estimate))
-                put_next(item)
-            elif not dominated(item[0]):
-                results.append(item)
-        return Found(tuple(results), self.considered, self.evaluated, self.aligned)
+                self._put_pool(item)
+            elif isinstance(item, _Column):
+                candidate = item.candidate
+                item.at += 1
+                if not self.dominated(candidate.setting, candidate.stride):
+                    self._put_answer(candidate)
+                self._put_column(item)
+            elif not self.dominated(item[0].setting, item[0].stride):
+                self.results.append(item)
+        return Found(tuple(self.results), self.considered, self.evaluated, self.aligned)
 
-    def _evaluate(self, candidate: Candidate) -> Estimate:
-        self.evaluated += 1
-        return evaluate(masked_by(with_tile(self.point, candidate.tile), candidate.setting, candidate.stride), self.name)
+    def _dominated_within(self, setting: Setting, stride: Shape | None) -> bool:
+        # Nothing is asked about that could be faster than a result.
+        if stride is None:
+            return False
+        return any(one.setting is setting and all(map(int.__le__, one.stride, stride)) for one, _ in self.results)
 
-    @staticmethod
-    def _dominated_within(results: list[tuple[Candidate, Estimate]]) -> Callable[[Candidate], bool]:
-        # All results are at least as fast as what is asked about.
-        return lambda asked: any(one.setting is asked.setting and all(map(int.__le__, one.stride, asked.stride)) for one, _ in results)
+    def _dominated_across(self, setting: Setting, _stride: Shape | None) -> bool:
+        return bool(self.results) and self.results[-1][0].setting.pairs >= setting.pairs  # each result attends more than the one before
 
-    @staticmethod
-    def _dominated_across(results: list[tuple[Candidate, Estimate]]) -> Callable[[Candidate], bool]:
-        return lambda asked: any(one.setting.pairs >= asked.setting.pairs for one, _ in results[-1:])  # each result attends more
+    def _put(self, seconds: float, known: bool, setting: Setting, steps: int, item: _Item) -> None:
+        heappush(self.heap, (seconds, known, -setting.pairs, steps, next(self.order), item))
 
-    @staticmethod
-    def _stride(column: _Column) -> Shape:
-        return tuple(map(int, column.stride[column.at]))
+    def _put_pool(self, pool: _Pool) -> None:
+        """Put a pool back for the next of its settings that is not dominated."""
+        while pool.at < len(pool.settings):
+            setting = self.settings[int(pool.settings[pool.at])]
+            if not self.dominated(setting, None):
+                self._put(self._seconds(pool, int(pool.visited[pool.at])), False, setting, 0, pool)
+                return
+            pool.at += 1
 
-    def _candidate(self, column: _Column) -> Candidate:
-        return Candidate(self.settings[int(column.setting[column.at])], self._stride(column), column.tile)
-
-    def _left(self, column: _Column) -> Iterator[Candidate]:
-        """The candidates of a column from its next one on; `at` moves along."""
+    def _put_column(self, column: _Column) -> None:
+        """Put a column back for the next of its strides that is not dominated."""
         while column.at < len(column.visited):
-            yield self._candidate(column)
+            stride = column.candidate.stride
+            if not self.dominated(column.setting, stride):
+                self._put(self._seconds(column.pool, int(column.visited[column.at])), False, column.setting, sum(stride), column)
+                return
             column.at += 1
 
-    def _columns(self, number: int, row: Tile) -> Iterator[_Column]:
-        """All candidates of one tile shape, those together that share a floor."""
-        q_tile, k_tile = box(row, self.point.query), box(row, self.point.key)
-        extra = self.point.sizes[self.point.key] - self.point.sizes[self.point.query]
-        beyond = -(-extra // prod(k_tile))
-        parts: dict[tuple[bool, int, bool], _Parts] = {}
-        for index, setting in enumerate(self.settings):
-            by_axis = []
-            choices = 1
-            for axis, w, d, q, k, sides, most in zip(
-                self.mask.axes, setting.window, setting.dilation, q_tile, k_tile, self.q_sides, self.most_stride, strict=True
-            ):
-                one = replace(axis, window=w, dilation=d, stride=1)
-                tried = stride_choices(one, sides, most)
-                self.aligned = self.aligned or len(tried) < min(w, most)
-                choices *= len(tried)
-                by_axis.append(useful_strides(one, tried, q, k, self.dynamic, self.partial))
-            self.considered += choices
-            floor = self._floor(number, row, setting)
-            if floor is None:
-                continue
-            tiles = query_tiles(self.mask, setting, q_tile)
-            shape = tuple(len(one.stride) for one in by_axis)
-            places = np.indices(shape).reshape(len(shape), -1)
-            visited: Ints = np.prod([one.visited[at] for one, at in zip(by_axis, places, strict=True)], axis=0) + tiles * beyond
-            most_visited: Ints = np.prod([one.most[at] for one, at in zip(by_axis, places, strict=True)], axis=0) + beyond
-            apart = np.all([one.apart[at] for one, at in zip(by_axis, places, strict=True)], axis=0)
-            stride: Ints = np.stack([one.stride[at] for one, at in zip(by_axis, places, strict=True)], axis=1)
-            for masked in (False, True):
-                chosen = np.flatnonzero(apart != masked)
-                if not len(chosen):
-                    continue
-                if self.across and not self.partial and self.point.schedule.spec.split is None:
-                    least = chosen[np.argmin(visited[chosen])]
-                    margin = floor.ahead(tiles, int(visited[least]), int(most_visited[least]), masked)
-                    chosen = chosen[visited[chosen] < visited[least] + margin]
-                part = parts.setdefault((masked, tiles, setting.dense), _Parts(floor))
-                part.visited.append(visited[chosen])
-                part.setting.append(np.full(len(chosen), index, dtype=np.int64))
-                part.stride.append(stride[chosen])
-        for (masked, tiles, _), part in parts.items():
-            seen, setting_of, steps = np.concatenate(part.visited), np.concatenate(part.setting), np.concatenate(part.stride)
-            order = np.lexsort((steps.sum(axis=1), seen))
-            yield _Column(part.floor, row, masked, tiles, seen[order], setting_of[order], steps[order])
+    def _put_answer(self, candidate: Candidate) -> None:
+        self.evaluated += 1
+        estimate = evaluate(masked_by(with_tile(self.point, candidate.tile), candidate.setting, candidate.stride), self.name)
+        self._put(estimate.latency_s, True, candidate.setting, sum(candidate.stride), (candidate, estimate))
 
-    def _floor(self, number: int, row: Tile, setting: Setting) -> _Floor | None:
-        """None for a tile shape that the machine cannot run."""
-        key = (number, setting.dense)
-        if key not in self.floors:
+    def _seconds(self, pool: _Pool, visited: int) -> float:
+        return pool.floor.seconds(pool.tiles, visited, pool.masked and not self.partial)
+
+    def _axes(self, setting: Setting) -> list[tuple[Axis, Shape]]:
+        """The axes under a setting, and the strides to try along each."""
+        out = []
+        for axis, w, d, sides, most in zip(self.mask.axes, setting.window, setting.dilation, self.q_sides, self.most_stride, strict=True):
+            one = replace(axis, window=w, dilation=d, stride=1)
+            tried = stride_choices(one, sides, most)
+            self.aligned = self.aligned or len(tried) < min(w, most)
+            out.append((one, tried))
+        return out
+
+    def _open(self, row: Tile) -> None:
+        """Pools of all settings in one tile shape, by what else their floors depend on."""
+        q_tile, k_tile = box(row, self.point.query), box(row, self.point.key)
+        found: dict[tuple[bool, int, bool], list[tuple[int, int]]] = {}
+        beyond = -(-self.beyond // prod(k_tile))
+        known: list[dict[tuple[int, int], Least]] = [{} for _ in q_tile]
+        for index, (setting, axes) in enumerate(zip(self.settings, self.axes, strict=True)):
+            least = []
+            for number, (axis, tried) in enumerate(axes):
+                one = known[number].get((axis.window, axis.dilation))
+                if one is None:
+                    one = least_visited(axis, tried, q_tile[number], k_tile[number], self.dynamic)
+                    known[number][axis.window, axis.dilation] = one
+                least.append(one)
+            self.considered += prod(one.choices for one in least)
+            tiles = prod(one.tiles for one in least)
+            for masked in (False, True):
+                visited = [one.visited if masked else one.apart for one in least]
+                if None not in visited:
+                    total = prod(filter(None, visited)) + tiles * beyond
+                    found.setdefault((masked, tiles, setting.dense), []).append((total, index))
+        floors: dict[bool, _Floor] = {}
+        for (masked, tiles, dense), entries in found.items():
             try:
-                self.floors[key] = _Floor(self.point, setting, row)
+                if dense not in floors:
+                    floors[dense] = _Floor(self.point, self.settings[entries[0][1]], row)
             except InfeasibleError as error:
                 self.refused = self.refused or error
-                self.floors[key] = None
-        return self.floors[key]
+                continue
+            entries.sort(key=lambda entry: (entry[0], -self.settings[entry[1]].pairs, entry[1]))
+            both: Ints = np.array(entries, dtype=np.int64)
+            self._put_pool(_Pool(floors[dense], row, masked, tiles, both[:, 0], both[:, 1]))
+
+    def _column(self, pool: _Pool, setting: Setting) -> _Column:
+        """The useful strides of a setting whose kernel masks as the pool says."""
+        sides = zip(self._axes(setting), box(pool.tile, self.point.query), box(pool.tile, self.point.key), strict=True)
+        by_axis = [useful_strides(axis, tried, q, k, self.dynamic, self.partial) for (axis, tried), q, k in sides]
+        beyond = -(-self.beyond // prod(box(pool.tile, self.point.key)))
+        places = np.indices(tuple(len(one.stride) for one in by_axis)).reshape(len(by_axis), -1)
+        together = list(zip(by_axis, places, strict=True))
+        chosen = np.flatnonzero(np.all([one.apart[at] for one, at in together], axis=0) != pool.masked)
+        visited: Ints = np.prod([one.visited[at] for one, at in together], axis=0)[chosen] + pool.tiles * beyond
+        stride: Ints = np.stack([one.stride[at] for one, at in together], axis=1)[chosen]
+        if self.trimmed and len(chosen):
+            least = int(np.argmin(visited))
+            most = int(np.prod([one.most[at[chosen[least]]] for one, at in together])) + beyond
+            near = visited < visited[least] + pool.floor.ahead(pool.tiles, int(visited[least]), most, pool.masked)
+            visited, stride = visited[near], stride[near]
+        order = np.lexsort((stride.sum(axis=1), visited))
+        return _Column(pool, setting, visited[order], stride[order])

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import product
-from math import prod
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -22,7 +21,9 @@ Flags: TypeAlias = np.ndarray[Any, np.dtype[np.bool_]]
 Shape: TypeAlias = tuple[int, ...]
 
 #: Query tiles x strides of an axis beyond which only strides aligned with a query tile are tried.
-EVERY_STRIDE = 2**22
+EVERY_STRIDE = 2**18
+#: Windows of an axis beyond which a budget tries only every so many.
+EVERY_WINDOW = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,10 @@ def windows_by_axis(mask: Neighborhood, key_sides: Sequence[Sequence[int]]) -> l
     out = []
     for axis, sides in zip(mask.axes, key_sides, strict=True):
         longest = axis.extent // axis.dilation
-        found = {axis.window, longest} | {window for side in sides for window in range(side, longest + 1, side)}
+        found = {axis.window, longest}
+        for side in sides:
+            step = side * -(-longest // (side * EVERY_WINDOW))
+            found.update(range(step, longest + 1, step))
         out.append(sorted(window for window in found if window > 1))
     return out
 
@@ -85,13 +89,43 @@ def dilations_of(mask: Neighborhood, window: Shape) -> list[Shape]:
 
 
 def stride_choices(axis: Axis, q_sides: Sequence[int], most: int) -> tuple[int, ...]:
-    """Strides to try along an axis, at most `most`: all, or on very long axes those that divide a query tile's side or are multiples."""
-    last = min(axis.window, most)
-    if last * axis.tiles(min(q_sides)) <= EVERY_STRIDE:
+    """Strides to try along an axis, at most `most`: all; on very long axes those that divide a query tile's side and its multiples; on
+    still longer ones its multiples by powers of two.
+    """
+    last, tiles = min(axis.window, most), axis.tiles(min(q_sides))
+    if last * tiles <= EVERY_STRIDE:
         return tuple(range(1, last + 1))
-    aligned = {stride for side in q_sides for stride in range(side, last + 1, side)}
-    aligned |= {stride for side in q_sides for stride in range(1, min(side, last) + 1) if side % stride == 0}
-    return tuple(sorted(aligned | {last}))
+    divisors = {stride for side in q_sides for stride in range(1, min(side, last) + 1) if side % stride == 0} | {last}
+    multiples = {stride for side in q_sides for stride in range(side, last + 1, side)}
+    if len(multiples) * tiles > EVERY_STRIDE:
+        multiples = {side << power for side in q_sides for power in range((last // side).bit_length())}
+    return tuple(sorted(divisors | multiples))
+
+
+@dataclass(frozen=True, slots=True)
+class Least:
+    """Fewest key tiles visited along one axis, summed over its query tiles, by any stride; and by any that passes the kernel's test, or
+    None. tiles: query tiles of all its groups, those of nothing but padding among them; choices: how many strides there are.
+    """
+
+    visited: int
+    apart: int | None
+    tiles: int
+    choices: int
+
+
+def least_visited(axis: Axis, choices: Shape, q_tile: int, k_tile: int, dynamic: bool) -> Least:
+    """Over all the choices of strides."""
+    visited, _, groups = _rows(axis, np.array(choices, dtype=np.int64), q_tile, k_tile, dynamic)
+    totals = (visited * groups).sum(axis=1)
+    apart = totals[_apart(axis, choices, q_tile, k_tile)]
+    return Least(int(totals.min()), int(apart.min()) if len(apart) else None, int(groups.sum()), len(choices))
+
+
+def _apart(axis: Axis, choices: Shape, q_tile: int, k_tile: int) -> Flags:
+    """Which strides pass the kernel's own test."""
+    found: Flags = np.array([replace(axis, stride=stride).starts_apart(k_tile, q_tile) for stride in choices], dtype=bool)
+    return found
 
 
 @lru_cache(maxsize=8192)
@@ -103,7 +137,7 @@ def useful_strides(axis: Axis, choices: Shape, q_tile: int, k_tile: int, dynamic
     """
     strides: Ints = np.array(choices, dtype=np.int64)
     visited, full, groups = _rows(axis, strides, q_tile, k_tile, dynamic)
-    apart: Flags = np.array([replace(axis, stride=stride).starts_apart(k_tile, q_tile) for stride in choices], dtype=bool)
+    apart = _apart(axis, choices, q_tile, k_tile)
     cost = np.hstack([visited, -full]) if partial else visited
     kept: list[int] = []
     for index in range(len(choices)):
@@ -146,9 +180,3 @@ def _rows(axis: Axis, strides: Ints, q_tile: int, k_tile: int, dynamic: bool) ->
         full.append(np.where(first < length, np.maximum(0, (outer - origin) // k_tile + -(inner - origin) // k_tile), 0))
         alike.append(np.full(len(first), count, dtype=np.int64))
     return np.hstack(visited), np.hstack(full), np.concatenate(alike)
-
-
-def query_tiles(mask: Neighborhood, setting: Setting, q_tile: Shape) -> int:
-    """Query tiles of one head, those of nothing but padding among them."""
-    axes = zip(mask.axes, setting.window, setting.dilation, q_tile, strict=True)
-    return prod(replace(axis, window=window, stride=1, dilation=dilation).tiles(q) * dilation for axis, window, dilation, q in axes)
