@@ -394,3 +394,8 @@ def test_every_shipped_tile_table_offers_its_own_default() -> None:
             point = resolve(workload_spec(document), document, load_machine(arch))  # type: ignore[arg-type]
             rows = tile_rows(point)
             assert len(rows) == sum(f"axes == {len(shape)}" in str(row.when) for row in point.schedule.spec.tile_choices)
+
+
+def test_a_field_over_the_choices_stands_in_every_row() -> None:
+    rows = load_schedule({"extends": "natten-hopper", "tile_choices": {"ctas": 2}}).spec.tile_choices
+    assert len(rows) > 1 and {row.ctas for row in rows} == {2} and {row.warps for row in rows} == {8}

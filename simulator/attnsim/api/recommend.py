@@ -45,8 +45,8 @@ def recommend(
 
     workload, arch, schedule, sets, overrides: as of `attnsim.run`. Searched are all strides up to max_stride (left out: up to the window),
     the tile shapes of the schedule (`tiles` and `tile_choices`), with `dilation` all dilations, and these windows: the given ones (-1: the
-    whole axis); with a budget and none given, along every axis the multiples of the key tiles' sides, the whole axis and the workload's
-    own window; else the workload's own.
+    whole axis); with a budget and none given, along every axis the multiples of the key tiles' sides (every so many of them on axes with
+    hundreds), the whole axis and the workload's own window; else the workload's own.
 
     min_sparsity: at least this share of the pairs is skipped (a budget of time); alone, only windows that could not grow within it are
     searched. max_sparsity: at most this share is skipped (a budget of quality).
