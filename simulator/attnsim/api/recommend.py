@@ -9,7 +9,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from attnsim.api.documents import Ref, placed, workload_document, workload_spec
+from attnsim.api.documents import Ref, placed, question, workload_spec
 from attnsim.api.processors import beside_dense, dense_latency, resolve
 from attnsim.errors import InfeasibleError, SpecError, UsageError
 from attnsim.evaluate.estimate import Estimate
@@ -18,7 +18,6 @@ from attnsim.evaluate.recommend.answer import Baseline, Recommendation, Recommen
 from attnsim.evaluate.recommend.render import by_axis
 from attnsim.evaluate.recommend.search import Candidate, Found, box, masked_by, search, tile_rows, with_tile
 from attnsim.evaluate.recommend.space import Setting, Shape, dilations_of, maximal, setting_of, windows_by_axis
-from attnsim.machine.load import load_machine
 from attnsim.machine.spatial import SpatialMachine
 from attnsim.mask.neighborhood import Neighborhood
 from attnsim.spec.mask import illegal_axis
@@ -62,11 +61,7 @@ def recommend(
         SpecError: a mistake in a file, dict or override, or no neighborhood mask. InfeasibleError: no window within the budgets, or a
         machine or schedule that cannot run it. UsageError: an option that makes no sense.
     """
-    if isinstance(schedule, str) and any(text.strip().startswith("schedule.") for text in sets):
-        document, named = workload_document(workload, sets, overrides, schedule), None
-    else:
-        document, named = workload_document(workload, sets, overrides), schedule
-    machine = load_machine(arch, sets=[text.strip()[len("arch.") :] for text in sets if text.strip().startswith("arch.")])
+    document, machine, named = question(workload, arch, schedule, sets, overrides)
     spec = workload_spec(document)
     if not isinstance(spec, KernelWorkload) or spec.mask.kind != "neighborhood":
         place = ("mask", "kind") if isinstance(spec, KernelWorkload) else ("kind",)

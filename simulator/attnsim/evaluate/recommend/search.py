@@ -15,7 +15,7 @@ from math import prod
 
 import numpy as np
 
-from attnsim.errors import InfeasibleError, Issue
+from attnsim.errors import InfeasibleError
 from attnsim.evaluate.estimate import Estimate
 from attnsim.evaluate.evaluate import evaluate, kernels_of, latency_of, main_einsums
 from attnsim.evaluate.kernel import Kernel, fused_kernel
@@ -26,6 +26,9 @@ from attnsim.mask.base import TileWalk
 from attnsim.mask.neighborhood import Neighborhood
 from attnsim.schedule.condition import holds
 from attnsim.spec.schedule import Tile
+
+#: The engine keeps cycles in ticks and adds floats in another order: floors stay below its times by more than that.
+ROUNDING = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +59,12 @@ def tile_rows(point: Point) -> tuple[Tile, ...]:
     rows = [own, *(row for row in spec.tile_choices if holds(row.when, point.context))]
     boxes: dict[tuple[Shape, Shape], Tile] = {}
     for row in rows:
-        sides = [box(row, rank) for rank in (point.query, point.key)]
+        given = row.sizes()
+        sides = [box(row, rank) if rank in given else () for rank in (point.query, point.key)]
         if any(len(side) != point.mask.dimensions for side in sides):
-            shown = "x".join(map(str, sides[0]))
+            shown = " / ".join("x".join(map(str, side)) or "nothing" for side in sides)
             message = f"schedule {spec.name}: recommend needs tiles with one entry for each of {point.mask.dimensions} axes, not {shown}"
-            raise InfeasibleError(Issue(message))
+            raise InfeasibleError(message)
         boxes.setdefault((sides[0], sides[1]), row)
     return tuple(boxes.values())
 
@@ -96,7 +100,7 @@ def search(point: Point, rows: Sequence[Tile], settings: Sequence[Setting], most
     return _Search(point, rows, settings, most_stride, across, name).run(top)
 
 
-class _Floor:
+class Floor:
     """Lower bounds of the engine's latency for one tile shape: the same engine, but CTAs divided at will among the processors."""
 
     def __init__(self, point: Point, setting: Setting, row: Tile) -> None:
@@ -116,7 +120,7 @@ class _Floor:
         if key not in self.known:
             kernels = list(self.kernels)
             kernels[self.place] = self._kernel(*key)
-            self.known[key] = latency_of(self.point, tuple(kernels))
+            self.known[key] = latency_of(self.point, tuple(kernels)) * (1.0 - ROUNDING)
         return self.known[key]
 
     def _kernel(self, tiles: int, visited: int, masked: bool) -> Kernel:
@@ -149,7 +153,7 @@ def _evenly(pattern: Sequence[tuple[int, float]], repeat: int, processors: int, 
 class _Pool:
     """Settings in one tile shape whose floors differ only by the key tiles they visit; `at`: the next one."""
 
-    floor: _Floor
+    floor: Floor
     tile: Tile
     masked: bool
     tiles: int
@@ -289,11 +293,11 @@ class _Search:
                 if None not in visited:
                     total = prod(filter(None, visited)) + tiles * beyond
                     found.setdefault((masked, tiles, setting.dense), []).append((total, index))
-        floors: dict[bool, _Floor] = {}
+        floors: dict[bool, Floor] = {}
         for (masked, tiles, dense), entries in found.items():
             try:
                 if dense not in floors:
-                    floors[dense] = _Floor(self.point, self.settings[entries[0][1]], row)
+                    floors[dense] = Floor(self.point, self.settings[entries[0][1]], row)
             except InfeasibleError as error:
                 self.refused = self.refused or error
                 continue

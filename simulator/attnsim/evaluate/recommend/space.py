@@ -116,7 +116,7 @@ class Least:
 
 def least_visited(axis: Axis, choices: Shape, q_tile: int, k_tile: int, dynamic: bool) -> Least:
     """Over all the choices of strides."""
-    visited, _, groups = _rows(axis, np.array(choices, dtype=np.int64), q_tile, k_tile, dynamic)
+    visited, _, groups = tiles_by_stride(axis, np.array(choices, dtype=np.int64), q_tile, k_tile, dynamic)
     totals = (visited * groups).sum(axis=1)
     apart = totals[_apart(axis, choices, q_tile, k_tile)]
     return Least(int(totals.min()), int(apart.min()) if len(apart) else None, int(groups.sum()), len(choices))
@@ -136,7 +136,7 @@ def useful_strides(axis: Axis, choices: Shape, q_tile: int, k_tile: int, dynamic
     when none of them takes longer, so what is left out is never faster, whatever the other axes do.
     """
     strides: Ints = np.array(choices, dtype=np.int64)
-    visited, full, groups = _rows(axis, strides, q_tile, k_tile, dynamic)
+    visited, full, groups = tiles_by_stride(axis, strides, q_tile, k_tile, dynamic)
     apart = _apart(axis, choices, q_tile, k_tile)
     cost = np.hstack([visited, -full]) if partial else visited
     kept: list[int] = []
@@ -148,7 +148,7 @@ def useful_strides(axis: Axis, choices: Shape, q_tile: int, k_tile: int, dynamic
     return Strides(strides[kept], (visited * groups).sum(axis=1)[kept], visited.max(axis=1)[kept], apart[kept])
 
 
-def _rows(axis: Axis, strides: Ints, q_tile: int, k_tile: int, dynamic: bool) -> tuple[Ints, Ints, Ints]:
+def tiles_by_stride(axis: Axis, strides: Ints, q_tile: int, k_tile: int, dynamic: bool) -> tuple[Ints, Ints, Ints]:
     """Key tiles visited and key tiles without a mask, [stride, query tile], and how many groups are like that of each query tile.
 
     As `Axis.ranges`, for many strides at once.
