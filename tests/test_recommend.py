@@ -218,6 +218,16 @@ def test_the_baseline_and_the_speedups_are_those_of_run() -> None:
     assert found.results[0].end_to_end == ran.end_to_end["speedup"]  # in the workload's own tile shape the baselines are the same
 
 
+def test_a_baseline_that_computes_padding_is_noted() -> None:
+    """With tiles of 8x4x8 dense attention pads 30 frames to 32, so that skipping gains more than the share of pairs skipped."""
+    padded = attnsim.recommend(workload([30, 48, 80], [18, 24, 24], "natten-blackwell", heads=24), "b200", conditions={"permute": "none"})
+    assert padded.results[0].op_speedup > padded.results[0].flop_speedup
+    assert any("do not divide the layout" in note for note in padded.notes)
+    flux = attnsim.recommend(workload([256, 256], [80, 80], "natten-blackwell", heads=24), "b200", conditions={"permute": "none"})
+    assert all(one.op_speedup <= one.flop_speedup for one in flux.results)
+    assert not flux.notes
+
+
 def test_one_permutation_of_the_model_is_spread_over_its_layers() -> None:
     each = attnsim.recommend("hunyuanvideo-gna", "b200", top=1).results[0]
     once = attnsim.recommend("hunyuanvideo-gna", "b200", top=1, conditions={"permute": "per_model"}).results[0]

@@ -98,7 +98,7 @@ def recommend(
         evaluated=found.evaluated,
         results=results,
         command=_command(workload, arch, schedule, sets, results[0]),
-        notes=_notes(found, spec, point),
+        notes=_notes(found, point, own),
         digests=lambda: (document.sha256, machine.sha256),
     )
 
@@ -239,8 +239,11 @@ def _named(ref: Ref) -> str:
     return str(ref) if isinstance(ref, str | Path) else str(ref.get("name", ref.get("extends", "")))
 
 
-def _notes(found: Found, spec: KernelWorkload, point: Point) -> tuple[str, ...]:
+def _notes(found: Found, point: Point, own: Tile) -> tuple[str, ...]:
     notes = []
+    sides = zip(_layout(point).axes, box(own, point.query), box(own, point.key), strict=True)
+    if any(axis.extent % q or axis.extent % k for axis, q, k in sides):
+        notes.append("the tiles of the baseline do not divide the layout: dense attention computes padding, and speedups gain from it")
     if found.aligned:
         notes.append("along very long axes only strides that divide a query tile's side or are multiples of it are tried")
     if point.conditions.permute == "per_op" and point.mask.permuted:

@@ -63,7 +63,7 @@ class Recommendations:
     """What was asked, searched and found; its repr is the table the command line prints.
 
     shape: tokens by axis; windows: how many were searched; considered: windows x dilations x strides x tile shapes; evaluated: how many of
-    them the engine timed, the rest being slower for sure or dominated; command: runs the best one (fields that a Python call overrides aside);
+    them the engine timed, the rest being slower for sure or dominated; command: runs the best one (what a Python call overrides aside);
     notes: what was left out of the search, and what the times hold.
     """
 
