@@ -1,6 +1,7 @@
 """attnsim: how fast an attention kernel can be on a machine, what stops it, and what it costs.
 
-`attnsim.run(workload, arch)` answers; everything else is reachable from its Report. Importing this package loads nothing but this file.
+`attnsim.run(workload, arch)` answers; everything else is reachable from its Report. `attnsim.recommend(workload, arch)` chooses the
+parameters of a neighborhood mask. Importing this package loads nothing but this file.
 """
 
 from __future__ import annotations
@@ -9,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from attnsim.api import run
+    from attnsim.api.recommend import recommend
     from attnsim.evaluate.estimate import Report
 
 __version__ = "0.1.0"
-__all__ = ["Report", "__version__", "run"]
+__all__ = ["Report", "__version__", "recommend", "run"]
 
 
 def __getattr__(name: str) -> Any:
@@ -20,6 +22,10 @@ def __getattr__(name: str) -> Any:
         from attnsim import api
 
         return getattr(api, name)
+    if name == "recommend":
+        from attnsim.api import recommend
+
+        return recommend.recommend
     raise AttributeError(f"module 'attnsim' has no attribute '{name}'")
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from attnsim.api.documents import Ref, workload_document, workload_spec
+from attnsim.api.documents import Ref, question, workload_document, workload_spec
 from attnsim.api.kernel import run_kernel
 from attnsim.api.processors import resolve
 from attnsim.evaluate.estimate import Report
-from attnsim.machine.load import load_machine
 from attnsim.spec.workload import LayerWorkload
 
 __all__ = ["Ref", "resolve", "run", "run_kernel", "workload_document", "workload_spec"]
@@ -28,12 +27,7 @@ def run(workload: Ref, arch: Ref, schedule: Ref | None = None, *, sets: Sequence
     Raises:
         SpecError: a mistake in a file, dict or override. InfeasibleError: it cannot run there. UsageError: a text in `sets` without "=".
     """
-    if isinstance(schedule, str) and any(text.strip().startswith("schedule.") for text in sets):
-        document, schedule = workload_document(workload, sets, overrides, schedule), None
-    else:
-        document = workload_document(workload, sets, overrides)
-    machine_sets = [text.strip()[len("arch.") :] for text in sets if text.strip().startswith("arch.")]
-    machine = load_machine(arch, sets=machine_sets)
+    document, machine, schedule = question(workload, arch, schedule, sets, overrides)
     spec = workload_spec(document)
     if isinstance(spec, LayerWorkload):
         from attnsim.api.layer import run_layer

@@ -10,6 +10,9 @@ from attnsim import mask as masks
 from attnsim.cascade.cascade import Cascade, load_cascade
 from attnsim.errors import AttnsimError, Issue, SpecError, UsageError
 from attnsim.evaluate.point import query_heads
+from attnsim.machine.load import load_machine
+from attnsim.machine.machine import Machine
+from attnsim.machine.spatial import SpatialMachine
 from attnsim.mask.base import Mask
 from attnsim.spec import library
 from attnsim.spec.base import FieldError
@@ -42,6 +45,18 @@ def workload_document(
         else:
             document = document.with_set(key, value)
     return document
+
+
+def question(
+    workload: Ref, arch: Ref, schedule: Ref | None, sets: Sequence[str], overrides: Mapping[str, Any]
+) -> tuple[Document, Machine | SpatialMachine, Ref | None]:
+    """Workload and machine with every override applied, and the schedule that replaces the workload's own, if it is not part of it now."""
+    if isinstance(schedule, str) and any(text.strip().startswith("schedule.") for text in sets):
+        document, schedule = workload_document(workload, sets, overrides, schedule), None
+    else:
+        document = workload_document(workload, sets, overrides)
+    machine_sets = [text.strip()[len("arch.") :] for text in sets if text.strip().startswith("arch.")]
+    return document, load_machine(arch, sets=machine_sets), schedule
 
 
 def _spelt_out(document: Document, text: str) -> Document:

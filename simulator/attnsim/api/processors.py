@@ -31,22 +31,25 @@ def run_on_processors(spec: KernelWorkload, document: Document, machine: Machine
             baseline = (other.schedule.name, evaluate(other, spec.name).latency_s)
         estimate = evaluate(point, spec.name, baseline)
         if spec.end_to_end is not None:
-            estimate = replace(estimate, end_to_end=_end_to_end(spec.end_to_end, point, estimate))
+            estimate = replace(estimate, end_to_end=beside_dense(spec.end_to_end, point, estimate, dense_latency(point)))
     except InfeasibleError as error:
         raise placed(error, document) from None
     return Report(spec.name, machine.name, machine, (estimate,), estimate.assumptions, lambda: (document.sha256, machine.sha256))
 
 
-def _end_to_end(asked: EndToEnd, point: Point, estimate: Estimate) -> dict[str, float]:
-    """Beside the same kernel without a mask."""
-    full = masks.dense_like(point.mask)
-    dense = evaluate(replace(point, mask=full), "dense")
+def dense_latency(point: Point) -> float:
+    """Seconds of the same kernel without a mask."""
+    return evaluate(replace(point, mask=masks.dense_like(point.mask)), "dense").latency_s
+
+
+def beside_dense(asked: EndToEnd, point: Point, estimate: Estimate, dense_s: float) -> dict[str, float]:
+    """The entry `end_to_end` of an estimate beside dense attention that takes `dense_s`."""
     shared = 0.0
     if point.conditions.permute == "per_model":
         each = evaluate(replace(point, conditions=point.conditions.model_copy(update={"permute": "per_op"})), "permuting")
         shared = each.latency_s - estimate.latency_s
     flop, worst = float(estimate.mask.get("flop_speedup", 1.0)), estimate.mask.get("speedup_worst_tile")
-    return end_to_end(asked, dense.latency_s, estimate.latency_s, shared, flop, worst)
+    return end_to_end(asked, dense_s, estimate.latency_s, shared, flop, worst)
 
 
 def _baseline(spec: KernelWorkload, document: Document, machine: Machine, point: Point) -> Point:

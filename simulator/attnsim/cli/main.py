@@ -23,6 +23,7 @@ EXIT_INTERRUPTED = 130
 COMMANDS: dict[str, str] = {
     "run": "How fast is a workload on a machine, and what stops it?",
     "explain": "Show the equations, passes, footprints and formulas of a workload.",
+    "recommend": "Choose window, stride, dilation and tiles of a neighborhood mask.",
     "roofline": "Draw workloads under the roofs of machines (SVG, PDF or PNG).",
     "mask": "Draw a mask with its tiles: full, partial and skipped.",
     "list": "List the machines, workloads, cascades, schedules and models that ship.",

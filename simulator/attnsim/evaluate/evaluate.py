@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from attnsim.cascade.cascade import Cascade, totals
+from attnsim.cascade.einsum import Einsum
 from attnsim.errors import InfeasibleError, Issue, suggest
 from attnsim.evaluate.accounts import FLOPS_PER_OP, reported_passes
 from attnsim.evaluate.bounds import Algorithm, algorithm, lower_bound
 from attnsim.evaluate.estimate import Estimate, KernelEstimate
 from attnsim.evaluate.kernel import Kernel, fused_kernel, query_walks
 from attnsim.evaluate.point import Point
-from attnsim.evaluate.power import dynamic_energy, energy, settled_clock
+from attnsim.evaluate.power import Dynamic, dynamic_energy, energy, settled_clock
 from attnsim.evaluate.selection import scoring, selection_kernels
 from attnsim.evaluate.traffic import Traffic
 from attnsim.evaluate.unfused import combine_kernel, helper_kernel, permute_kernel, unfused_kernel
@@ -46,8 +48,7 @@ def kernels_of(point: Point) -> tuple[Kernel, ...]:
         return tuple(
             unfused_kernel(point, tuple(cascade.by_label[name] for name in labels), "+".join(labels)) for labels in groups.values()
         )
-    helped = {label for helper in (*spec.before, *spec.after) for label in helper.einsums}
-    main = fused_kernel(point, tuple(einsum for einsum in cascade.einsums if einsum.label not in helped), spec.name)
+    main = fused_kernel(point, main_einsums(point), spec.name)
     kernels = [*(helper_kernel(point, helper) for helper in spec.before), main, *(helper_kernel(point, helper) for helper in spec.after)]
     if _permutes(point):
         inputs, outputs = tuple(cascade.inputs), tuple(cascade.outputs)
@@ -57,6 +58,12 @@ def kernels_of(point: Point) -> tuple[Kernel, ...]:
     if main.splits > 1 and spec.split is not None and spec.split.combine == "kernel":
         kernels.append(combine_kernel(point, main.splits, f"{spec.name} combine"))
     return tuple(kernels)
+
+
+def main_einsums(point: Point) -> tuple[Einsum, ...]:
+    """What the fused kernel computes: all that the schedule leaves to no helper."""
+    helped = {label for helper in (*point.schedule.spec.before, *point.schedule.spec.after) for label in helper.einsums}
+    return tuple(einsum for einsum in point.cascade.einsums if einsum.label not in helped)
 
 
 def _permutes(point: Point) -> bool:
@@ -118,24 +125,48 @@ def _footprint_tensors(cascade: Cascade) -> tuple[str, ...]:
     return (*cascade.inputs, *cascade.outputs)
 
 
+@dataclass(frozen=True, slots=True)
+class _Clocks:
+    """Hz: of the matrix unit as its rates are given, the highest this run may take, and the one it settles at."""
+
+    nominal: float
+    highest: float
+    settled: float
+
+
+def _clocks(point: Point, kernels: tuple[Kernel, ...]) -> tuple[Dynamic, _Clocks]:
+    machine, wanted = point.machine, point.conditions.tensor_clock
+    dynamic = dynamic_energy(point, kernels)
+    unit = machine.matmul_unit(point.dtype) or next(iter(machine.units))
+    nominal = machine.clock(unit)
+    highest = wanted if wanted is not None else machine.clock(unit, "boost")
+    settled = settled_clock(point, kernels, dynamic, highest, nominal) if point.conditions.power_limit else highest
+    return dynamic, _Clocks(nominal, highest, settled)
+
+
+def _launch(point: Point) -> float:
+    launch = point.machine.launch
+    return {"none": 0.0, "graph": launch.graph_s, "stream": launch.stream_s}[point.conditions.launch]
+
+
+def latency_of(point: Point, kernels: tuple[Kernel, ...]) -> float:
+    """Seconds that `kernels` take one after another, launches included, at the clock they settle at."""
+    clock = _clocks(point, kernels)[1].settled
+    return sum(kernel.seconds(clock) + _launch(point) for kernel in kernels)
+
+
 def evaluate(point: Point, name: str, baseline: tuple[str, float] | None = None, notes: tuple[str, ...] = ()) -> Estimate:
     """Latency, bounds, traffic and energy of one point.
 
     baseline: (schedule name, latency in s) the speedup upper bound refers to; left out, the schedule itself.
     """
-    machine = point.machine
     kernels = kernels_of(point)
     work = algorithm(point)
     floors = lower_bound(point, work)
     all_work = [(point, work), *((asked, algorithm(asked)) for asked in scoring(point))]
-    dynamic = dynamic_energy(point, kernels)
-    unit = machine.matmul_unit(point.dtype) or next(iter(machine.units))
-    nominal = machine.clock(unit)
-    wanted = point.conditions.tensor_clock
-    highest = wanted if wanted is not None else machine.clock(unit, "boost")
-    clock = settled_clock(point, kernels, dynamic, highest, nominal) if point.conditions.power_limit else highest
-    launch = {"none": 0.0, "graph": machine.launch.graph_s, "stream": machine.launch.stream_s}[point.conditions.launch]
-    parts = tuple(_kernel_estimate(point, kernel, clock, launch) for kernel in kernels)
+    dynamic, clocks = _clocks(point, kernels)
+    clock = clocks.settled
+    parts = tuple(_kernel_estimate(point, kernel, clock, _launch(point)) for kernel in kernels)
     latency = sum(part.latency_s for part in parts)
     floor = max(floors.values())
     traffic = Traffic()
@@ -165,14 +196,14 @@ def evaluate(point: Point, name: str, baseline: tuple[str, float] | None = None,
         lower_bound_by_resource_s=floors,
         bound=max(parts, key=lambda part: part.latency_s).bound,
         utilization={resource: min(1.0, seconds / latency) for resource, seconds in times.items()},
-        energy_j=energy(point, dynamic, latency, clock, nominal),
+        energy_j=energy(point, dynamic, latency, clock, clocks.nominal),
         speedup_upper_bound=base_latency / floor,
         baseline=base_name,
         time_by_resource_s=times,
         mask=_mask(point, kernels),
         kernels=parts,
         clock_hz=clock,
-        assumptions=(*notes, *_assumptions(point, clock, highest)),
+        assumptions=(*notes, *_assumptions(point, clock, clocks.highest)),
     )
 
 

@@ -66,8 +66,13 @@ class Kernel:
         return max(compute, memory) + self.exposed_memory * min(compute, memory) + self.fixed_s
 
 
-def fused_kernel(point: Point, einsums: tuple[Einsum, ...], name: str) -> Kernel:
+Span = Callable[[Sequence[tuple[int, float]], int, int, int, float], float]
+
+
+def fused_kernel(point: Point, einsums: tuple[Einsum, ...], name: str, walk: TileWalk | None = None, span_of: Span = makespan) -> Kernel:
     """The tiled kernel that runs all of `einsums` in one walk.
+
+    walk: the tiles visited, left out as the mask has them; span_of: when the last CTA ends, as `makespan`.
 
     Raises:
         InfeasibleError: no tile for these sizes, a tile that does not fit, or a cascade that needs more passes than the walk makes.
@@ -87,7 +92,10 @@ def fused_kernel(point: Point, einsums: tuple[Einsum, ...], name: str) -> Kernel
     held = occupancy(point, row, tile)
     slots = held.ctas * point.machine.processors
     work = cta_work(point, einsums, tile, walked, row.warps or 1)
-    walks = query_walks(point, row, pack) if point.key not in tiled else _key_walks(point, row, pack)
+    if walk is not None:
+        walks: HeadWalks = [(point.heads, point.mask, walk)]
+    else:
+        walks = query_walks(point, row, pack) if point.key not in tiled else _key_walks(point, row, pack)
     batch_order = tuple(rank for rank in loop.ranks if rank not in tile)
     rounds, repeat = _grid_rounds(point, walks, batch_order, len(walked) > 1, pack)
     tiles = sum(count for count, _, _ in rounds) * repeat // heads
@@ -101,11 +109,11 @@ def fused_kernel(point: Point, einsums: tuple[Einsum, ...], name: str) -> Kernel
     alone = schedule.constant(spec.constants.alone, point.context, 1.0)
     if schedule.order(point.context) == "longest-first":
         pattern = sorted(((count * repeat, cost) for count, cost in costs), key=lambda item: -item[1])
-        span = makespan(pattern, 1, point.machine.processors, held.ctas, alone)
+        span = span_of(pattern, 1, point.machine.processors, held.ctas, alone)
     elif loop.ranks and loop.ranks[0] not in tile:
-        span = makespan([(count * repeat, cost) for count, cost in costs], 1, point.machine.processors, held.ctas, alone)
+        span = span_of([(count * repeat, cost) for count, cost in costs], 1, point.machine.processors, held.ctas, alone)
     else:
-        span = makespan(costs, repeat, point.machine.processors, held.ctas, alone)
+        span = span_of(costs, repeat, point.machine.processors, held.ctas, alone)
     traffic = fused_traffic(point, einsums, grid)
     return Kernel(
         name=name,

@@ -73,8 +73,9 @@ def _name_faults(schedule: Schedule, cascades: tuple[Cascade, ...]) -> Iterator[
         yield from known(("loops", index, "ranks"), enumerate(loop.ranks), ranks, "rank")
         yield from known(("loops", index), [("rank", loop.rank)] if loop.rank else [], ranks, "rank")
     if spec.fusion == "all":  # an unfused schedule runs any cascade, so its tile table may name ranks that only some have
-        for index, row in enumerate(spec.tiles):
-            yield from known(("tiles", index), ((name, name) for name in row.sizes()), ranks, "rank")
+        for table in ("tiles", "tile_choices"):
+            for index, row in enumerate(getattr(spec, table)):
+                yield from known((table, index), ((name, name) for name in row.sizes()), ranks, "rank")
     yield from known(("resident",), ((name, name) for name in spec.resident), tensors, "tensor")
     yield from known(("buffers",), ((name, name) for name in spec.buffers), tensors, "tensor")
     yield from known(("bindings",), ((name, name) for name in spec.bindings), labels | OPERATIONS | {"default"}, "operation or Einsum")

@@ -134,10 +134,11 @@ def conditions_of(spec: ScheduleSpec) -> Iterator[tuple[tuple[str | int, ...], s
         yield ("pack_groups",), spec.pack_groups
     if spec.split is not None and spec.split.when is not None:
         yield ("split", "when"), spec.split.when
-    for index, row in enumerate(spec.tiles):
-        if row.when is not None:
-            yield ("tiles", index, "when"), row.when
-    choices: dict[tuple[str | int, ...], Sequence[Any]] = {("tensor_path",): spec.tensor_path}
+    choices: dict[tuple[str | int, ...], Sequence[Any]] = {
+        ("tiles",): spec.tiles,
+        ("tile_choices",): spec.tile_choices,
+        ("tensor_path",): spec.tensor_path,
+    }
     choices.update({("loops", index, "order"): loop.order for index, loop in enumerate(spec.loops)})
     for loc, entries in choices.items():
         for index, choice in enumerate(entries):

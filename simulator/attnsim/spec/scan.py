@@ -20,7 +20,7 @@ from attnsim.errors import Issue, SpecError, suggest
 
 Loc = tuple[str | int, ...]
 Position = tuple[str, int, int]
-TABLES: Final = ("tiles",)  #: lists of rows: a mapping that extends one is laid over each row
+TABLES: Final = ("tiles", "tile_choices")  #: lists of rows: a mapping that extends one is laid over each row
 
 _MAX_DEPTH: Final = 64  # deeper nesting is an attack or an accident, and the builder recurses
 _LOADER: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

@@ -309,6 +309,10 @@ class ScheduleSpec(Spec):
     )
     loops: list[Loop] = Field(default_factory=list, description="outermost first")
     tiles: Annotated[list[Tile], BeforeValidator(_listed)] = Field(default_factory=list)
+    tile_choices: Annotated[list[Tile], BeforeValidator(_listed)] = Field(
+        default_factory=list,
+        description="all tiles the kernel is built for, rows as in `tiles`; `attnsim recommend` tries those whose `when` holds",
+    )
     masks: list[MaskName] = Field(
         default=["dense", "causal", "window", "sinks"], description="kinds of masks whose tiles it skips; any: it computes every pair"
     )

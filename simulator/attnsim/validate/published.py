@@ -147,12 +147,13 @@ class _Engine:
 def _place(workload: dict[str, Any], place: str, text: str) -> None:
     """Write a value of a table into a workload: 18x24x24 is a list, 0.607 a number, anything else a word."""
     *outer, last = place.split(".")
+    here: Any = workload
     for step in outer:
-        workload = workload[int(step)] if isinstance(workload, list) else workload.setdefault(step, {})
+        here = here[int(step)] if isinstance(here, list) else here.setdefault(step, {})
     if re.fullmatch(r"\d+(x\d+)+", text):
-        workload[last] = [int(side) for side in text.split("x")]
+        here[last] = [int(side) for side in text.split("x")]
     else:
-        workload[last] = int(text) if re.fullmatch(r"\d+", text) else float(text) if re.fullmatch(r"\d*\.\d+", text) else text
+        here[last] = int(text) if re.fullmatch(r"\d+", text) else float(text) if re.fullmatch(r"\d*\.\d+", text) else text
 
 
 def score_tables(folder: Path) -> TablesScore:
