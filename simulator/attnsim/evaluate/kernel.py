@@ -176,9 +176,27 @@ def query_walk(point: Point, row: Tile, pack: int = 1) -> TileWalk:
     p, m = point.sizes[point.query], point.sizes[point.key]
     dynamic = point.schedule.spec.key_tiles == "dynamic"
     try:
-        return point.mask.walk(p, m, row.shape(point.query), row.shape(point.key), pack, dynamic)
+        walk = point.mask.walk(p, m, row.shape(point.query), row.shape(point.key), pack, dynamic)
+        return _in_blocks(point, row, pack, walk)
     except ValueError as error:
         raise InfeasibleError(f"schedule {point.schedule.name}: {error}") from None
+
+
+def _in_blocks(point: Point, row: Tile, pack: int, walk: TileWalk) -> TileWalk:
+    """The walk under a mask stored in blocks. ValueError for blocks that are not whole tiles."""
+    blocks, tile = point.schedule.spec.block_mask, row.sizes()
+    if blocks is None or point.mask.kind == "dense":
+        return walk
+    sides = []
+    for rank in (point.query, point.key):
+        side = blocks.get(rank, tile[rank])
+        if side % tile[rank] or (side != tile[rank] and isinstance(row.shape(rank), tuple)):
+            raise ValueError(f"a mask in blocks of {side} along {rank} cannot be cut into its tiles of {tile[rank]}")
+        sides.append(side)
+    rows, across = sides[0] // tile[point.query], sides[1] // tile[point.key]
+    if rows == across == 1:
+        return walk
+    return walk.within(point.mask.walk(point.sizes[point.query], point.sizes[point.key], sides[0], sides[1], pack), rows, across)
 
 
 def _masking(point: Point, walk: TileWalk) -> Callable[[Run], int]:
