@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -123,3 +124,14 @@ def workload(
             "tensor_clock": None if clock is None else f"{clock} Hz", "power_limit": conditions.power_limit, "launch": conditions.launch,
         }  # fmt: skip
     return made
+
+
+def put(workload: dict[str, Any], place: str, text: str) -> None:
+    """Write a value of a table into a workload: 18x24x24 is a list, 0.607 a number, anything else a word."""
+    *outer, last = place.split(".")
+    for step in outer:
+        workload = workload.setdefault(step, {})
+    if re.fullmatch(r"\d+(x\d+)+", text):
+        workload[last] = [int(side) for side in text.split("x")]
+    else:
+        workload[last] = int(text) if re.fullmatch(r"\d+", text) else float(text) if re.fullmatch(r"\d*\.\d+", text) else text
