@@ -312,9 +312,12 @@ def test_a_group_left_out_is_one_head_each() -> None:
     assert one({**SMALL, "sizes": sizes}).sizes["G"] == 16
 
 
-def test_a_cascade_without_queries_and_keys_has_nothing_to_run() -> None:
-    with pytest.raises(SpecError, match=r"product-2pass has no query and key rank; `attnsim explain` analyses it"):
-        one({**SMALL, "cascade": "product-2pass", "sizes": {"K": 64}})
+def test_a_cascade_without_queries_and_keys_runs_einsum_by_einsum() -> None:
+    workload = {**SMALL, "cascade": "product-2pass", "sizes": {"K": 64}}
+    result = one({name: value for name, value in workload.items() if name != "schedule"})
+    assert [kernel.name for kernel in result.kernels] == ["Y", "Z"]
+    with pytest.raises(InfeasibleError, match=r"product-2pass has no query and key rank, which schedule flash-attention-2 walks"):
+        one({**workload, "schedule": "flash-attention-2"})
 
 
 @pytest.mark.parametrize(

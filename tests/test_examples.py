@@ -29,7 +29,8 @@ def names(kind: library.Kind) -> list[str]:
 
 # One size for every rank letter a shipped cascade uses: a prefill that fills any machine, and one query row for decode.
 SIZES = {
-    "B": 4, "H": 16, "G": 16, "P": 2048, "M": 2048, "E": 128, "F": 128, "N": 128, "C": 512, "R": 64, "K": 2048, "D": 2048, "S": 8192,
+    "B": 4, "H": 16, "G": 16, "P": 2048, "M": 2048, "E": 128, "F": 128, "N": 128, "C": 512, "R": 64, "K": 2048, "D": 2048, "S": 8192, "J": 2048,
+    "T": 300,
 }  # fmt: skip
 ARRAYS = {entry.name for entry in library.entries("arch") if "spatial" in entry.path.parts}
 
@@ -42,11 +43,12 @@ def case(schedule: str) -> dict[str, Any]:
     sizes = {rank: SIZES[rank] for rank in spec.spec.ranks if rank in SIZES} | {rank: SIZES[rank] for rank in spec.groups}
     direction = "backward" if "dO" in spec.inputs else "forward"
     document = library.load("schedule", schedule)
+    dtype = "int4" if "int4" in str(document.data.get("requires")) else "bf16"
     mask: dict[str, Any] = {"kind": "dense" if is_spatial(document) else "causal"}
     if "neighborhood" in document.data.get("masks", ()):
         mask = {"kind": "neighborhood", "shape": [32, 64], "window": [9, 16], "stride": [1, 4]}
     return {
-        "attnsim": 1, "kind": "kernel", "name": schedule, "cascade": cascade, "sizes": sizes, "dtype": "bf16", "direction": direction,
+        "attnsim": 1, "kind": "kernel", "name": schedule, "cascade": cascade, "sizes": sizes, "dtype": dtype, "direction": direction,
         "mask": mask, "schedule": schedule,
     }  # fmt: skip
 

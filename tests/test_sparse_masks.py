@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import attnsim
 from attnsim.errors import InfeasibleError, SpecError
 
-EVERY = ["dense", "causal", "window", "sinks", "windows", "strided", "span", "blocks", "topk", "per_head"]
+EVERY = ["dense", "causal", "window", "sinks", "windows", "strided", "span", "blocks", "per_head"]
 KERNEL = {"extends": "flash-attention-2", "masks": EVERY, "tiles": [{"P": 64, "M": 64, "warps": 4}]}
 CAUSAL = {"kind": "causal"}
 STRIDED = {"kind": "strided", "block": 64, "local": 4, "stride": 8}
@@ -159,8 +159,7 @@ SPANS = st.builds(
 COLUMNS = st.builds(
     lambda local, stride: {"kind": "strided", "block": 64, "local": local, "stride": stride}, st.integers(1, 8), st.integers(1, 8)
 )
-CHOSEN = st.builds(lambda keep: {"kind": "topk", "block": 64, "keep": keep, "queries": 64, "causal": True}, st.integers(1, 32))
-MASKS = SPANS | COLUMNS | CHOSEN
+MASKS = SPANS | COLUMNS
 
 
 @settings(max_examples=40, deadline=None)

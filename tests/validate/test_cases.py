@@ -134,3 +134,28 @@ def test_a_ceiling_point_has_no_workload(case_folder: Path) -> None:
     case: Case = load_case(edit(case_folder, "kind: case", "kind: ceiling"))
     with pytest.raises(ValueError, match="no workload"):
         case.points[0].workload("x")
+
+
+def test_fields_of_a_workload_come_from_columns(case_folder: Path) -> None:
+    edit(
+        case_folder,
+        "metric: throughput",
+        "mask: {kind: neighborhood}\nfields: {mask.shape: shape, mask.window: window, mask.stride: stride}\nmetric: throughput",
+    )
+    path = case_folder / "reference.csv"
+    header, *rows = path.read_text().splitlines()
+    columns = ("16x32,5x6,", "512,9,3", "16x32,4,")
+    lines = [f"{header},shape,window,stride", *(f"{row},{own}" for row, own in zip(rows, columns, strict=True))]
+    path.write_text("\n".join(lines) + "\n")
+    made = [point.workload("x")["mask"] for point in load_case(case_folder).points]
+    assert made == [
+        {"kind": "neighborhood", "shape": [16, 32], "window": [5, 6]},
+        {"kind": "neighborhood", "shape": 512, "window": 9, "stride": 3},
+        {"kind": "neighborhood", "shape": [16, 32], "window": 4},
+    ]
+
+
+def test_a_field_needs_its_column(case_folder: Path) -> None:
+    edit(case_folder, "metric: throughput", "fields: {mask.left: lefft}\nmetric: throughput")
+    with pytest.raises(SpecError, match=r"reference.csv:2: has no column 'lefft', which `fields` of case.yaml names"):
+        load_case(case_folder)

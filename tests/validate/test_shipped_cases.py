@@ -26,6 +26,7 @@ def test_the_promised_figures_are_there() -> None:
         "fa2-a100-forward", "fa2-a100-backward", "fa1-a100-forward", "fa2-h100-forward", "fa2-h100-backward", "fa3-h100-forward",
         "fa3-h100-backward", "fa3-h100-fp8", "cudnn-h100-forward", "fa4-b200-forward", "fa4-b200-forward-mla", "fa4-b200-backward",
         "cudnn-b200-forward", "cudnn-gb200-forward", "fa2-b200-forward", "flash-decoding-a100", "gemm-ceilings", "aic-reference-points",
+        "flex-attention-h100",
     } <= set(NAMES)  # fmt: skip
 
 
@@ -49,7 +50,10 @@ def test_every_row_has_provenance_and_was_verified(name: str, shipped: dict[str,
 def test_no_point_is_copied_twice(name: str, shipped: dict[str, Case]) -> None:
     case = shipped[name]
     named = ("arch", "kernel", "framework", "version")
-    keys = Counter((p.group.name, p.shape, p.dtype, *(p.record.values.get(column) for column in named)) for p in case.points)
+    keys = Counter(
+        (p.group.name, p.shape, p.dtype, *(p.record.values.get(column) for column in (*named, *p.group.fields.values(), "layout")))
+        for p in case.points
+    )
     assert [key for key, count in keys.items() if count > 1] == []
 
 
@@ -57,7 +61,9 @@ def test_no_point_is_copied_twice(name: str, shipped: dict[str, Case]) -> None:
 def test_constants_are_fitted_on_plain_rows_only(name: str, shipped: dict[str, Case]) -> None:
     for point in shipped[name].points:
         if point.fitted and point.shape is not None:
-            assert not point.shape.causal and point.shape.head_dim in (64, 128), point.record
+            # Where the case is about masks (a column of its own), what a mask costs is fitted on a few of their rows.
+            assert "mask" in point.record.values or not point.shape.causal, point.record
+            assert point.shape.head_dim in (64, 128), point.record
 
 
 def test_cases_and_schedules_agree_on_what_was_fitted(shipped: dict[str, Case]) -> None:

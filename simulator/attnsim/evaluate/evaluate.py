@@ -13,12 +13,13 @@ from attnsim.errors import InfeasibleError, Issue, suggest
 from attnsim.evaluate.accounts import FLOPS_PER_OP, reported_passes
 from attnsim.evaluate.bounds import Algorithm, algorithm, lower_bound
 from attnsim.evaluate.estimate import Estimate, KernelEstimate
-from attnsim.evaluate.kernel import Kernel, fused_kernel, query_walks
+from attnsim.evaluate.kernel import Kernel, fused_kernel
 from attnsim.evaluate.point import Point
 from attnsim.evaluate.power import Dynamic, dynamic_energy, energy, settled_clock
 from attnsim.evaluate.selection import scoring, selection_kernels
 from attnsim.evaluate.traffic import Traffic
 from attnsim.evaluate.unfused import combine_kernel, helper_kernel, permute_kernel, unfused_kernel
+from attnsim.evaluate.walks import query_walks
 from attnsim.mask.banded import CAUSAL
 from attnsim.mask.perhead import record_of_heads
 from attnsim.units import format_quantity

@@ -6,7 +6,7 @@ memory run beside the whole kernel (form and constants of FlashAttention-class k
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 
@@ -16,16 +16,11 @@ from attnsim.evaluate.makespan import makespan
 from attnsim.evaluate.occupancy import Occupancy, occupancy
 from attnsim.evaluate.point import Point
 from attnsim.evaluate.traffic import Grid, Traffic, fill_bytes, fused_traffic, tile_bytes
+from attnsim.evaluate.walks import HeadWalks, Rounds, grid_rounds, key_walks, merged_rounds, query_walks
 from attnsim.evaluate.work import CtaWork, Ops, cta_work, extents
-from attnsim.mask.base import Mask, Run, TileWalk
+from attnsim.mask.base import TileWalk
 from attnsim.schedule.condition import holds
 from attnsim.schedule.split import split_count, stream_k
-from attnsim.spec.schedule import Tile
-
-Rounds = tuple[tuple[int, int, int], ...]
-"""(CTAs, tiles each of them visits, of these with a mask computed), in launch order."""
-#: Beyond so many runs of CTAs the same head of all batch elements is launched tile by tile.
-ORDERED_RUNS = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +90,9 @@ def fused_kernel(point: Point, einsums: tuple[Einsum, ...], name: str, walk: Til
     if walk is not None:
         walks: HeadWalks = [(point.heads, point.mask, walk)]
     else:
-        walks = query_walks(point, row, pack) if point.key not in tiled else _key_walks(point, row, pack)
+        walks = query_walks(point, row, pack) if point.key not in tiled else key_walks(point, row, pack)
     batch_order = tuple(rank for rank in loop.ranks if rank not in tile)
-    rounds, repeat = _grid_rounds(point, walks, batch_order, len(walked) > 1, pack)
+    rounds, repeat = grid_rounds(point, walks, batch_order, len(walked) > 1, pack)
     tiles = sum(count for count, _, _ in rounds) * repeat // heads
     visits = sum(count * visited for count, visited, _ in rounds) * repeat
     splits, rounds, repeat, ctas = _split(point, rounds, repeat, slots)
@@ -173,70 +168,6 @@ def packed_heads(point: Point, tile: Mapping[str, int]) -> int:
     return group if holds(rule, point.context) else 1
 
 
-HeadWalks = Sequence[tuple[int, Mask, TileWalk]]
-"""(query heads, their mask, tiles visited by tile) in the order of the heads."""
-
-
-def query_walks(point: Point, row: Tile, pack: int = 1) -> HeadWalks:
-    """Key tiles by query tile. Raises InfeasibleError for tiles that the mask cannot be cut into."""
-    q_tile, k_tile, dynamic = row.shape(point.query), row.shape(point.key), point.schedule.spec.key_tiles == "dynamic"
-    return _walks(point, lambda mask, p, m: mask.walk(p, m, q_tile, k_tile, pack, dynamic))
-
-
-def _key_walks(point: Point, row: Tile, pack: int) -> HeadWalks:
-    """Query tiles by key tile."""
-    q_tile, k_tile = row.shape(point.query), row.shape(point.key)
-    return _walks(point, lambda mask, p, m: mask.walk_keys(p, m, k_tile, q_tile, pack))
-
-
-def _walks(point: Point, walk: Callable[[Mask, int, int], TileWalk]) -> HeadWalks:
-    p, m = point.sizes[point.query], point.sizes[point.key]
-    try:
-        return [(count, mask, walk(mask, p, m)) for count, mask in point.masks]
-    except ValueError as error:
-        raise InfeasibleError(f"schedule {point.schedule.name}: {error}") from None
-
-
-def _grid_rounds(point: Point, walks: HeadWalks, batch_order: tuple[str, ...], whole: bool, pack: int) -> tuple[Rounds, int]:
-    """(CTAs, tiles visited, of them masked) of one period of the grid in launch order, and how often it comes.
-
-    One mask: the period is a head. Several: all heads of a batch element, each as often in a row as ranks that vary faster repeat it.
-    whole: a CTA walks all the tiles of its head.
-    """
-    heads = point.heads // pack
-    if len(walks) == 1:
-        return _rounds(point, *walks[0][1:], whole), heads
-    fast = 1
-    for rank in batch_order:
-        if rank == point.cascade.head_rank:
-            break
-        fast *= point.sizes.get(rank, 1)
-    period: list[tuple[int, int, int]] = []
-    for count, mask, walk in walks:
-        if count % pack:
-            raise InfeasibleError(f"schedule {point.schedule.name} packs {pack} query heads into a tile, but their masks differ")
-        one, times = _rounds(point, mask, walk, whole), count // pack * fast
-        period += one * times if len(one) * times <= ORDERED_RUNS else [(n * times, visited, masked) for n, visited, masked in one]
-    return _merged(period), heads * pack // (sum(count for count, _, _ in walks) * fast)
-
-
-def _rounds(point: Point, mask: Mask, walk: TileWalk, whole: bool) -> Rounds:
-    masked_of = _masking(point, mask, walk)
-    rounds = tuple((run.tiles, run.visited, masked_of(run)) for run in walk.runs)
-    if whole:
-        return ((1, walk.visited_total, sum(count * masked for count, _, masked in rounds)),)
-    return rounds
-
-
-def _masking(point: Point, mask: Mask, walk: TileWalk) -> Callable[[Run], int]:
-    """How many of the tiles visited from a tile compute their mask."""
-    if point.schedule.spec.masking == "partial" or mask.kind == "dense":
-        return lambda run: run.partial
-    if walk.block_sparse_test:  # keys out of range are masked apart, at next to no cost
-        return lambda run: 0
-    return lambda run: run.visited
-
-
 def _filled(point: Point, tile: Mapping[str, int], pack: int, walk: TileWalk) -> float:
     """Share of the query rows of all tiles that hold a query."""
     if point.mask.dimensions > 1 and walk.extent == point.sizes[point.query]:
@@ -268,7 +199,7 @@ def _split(point: Point, rounds: Rounds, heads: int, slots: int) -> tuple[int, R
     pieces: list[tuple[int, int, int]] = []
     for tiles_alike, visited, partial in rounds:
         pieces += _shares(visited, partial, count, split.rank == point.key) * tiles_alike
-    return count, _merged(pieces), heads, len(pieces) * heads
+    return count, merged_rounds(pieces), heads, len(pieces) * heads
 
 
 def _shares(visited: int, partial: int, count: int, at_end: bool) -> list[tuple[int, int, int]]:
@@ -284,16 +215,6 @@ def _shares(visited: int, partial: int, count: int, at_end: bool) -> list[tuple[
         pieces.append((1, size, masked))
         partial -= masked
     return pieces[::-1]
-
-
-def _merged(pieces: Iterable[tuple[int, int, int]]) -> Rounds:
-    out: list[tuple[int, int, int]] = []
-    for count, visited, partial in pieces:
-        if out and out[-1][1:] == (visited, partial):
-            out[-1] = (out[-1][0] + count, visited, partial)
-        else:
-            out.append((count, visited, partial))
-    return tuple(out)
 
 
 def _costs(point: Point, work: CtaWork, rounds: Rounds, fill: float, first: float) -> list[tuple[int, float]]:

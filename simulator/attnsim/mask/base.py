@@ -86,6 +86,20 @@ class TileWalk:
             runs.append(Run(alike, seen, masked))
         return cls(tuple(runs), tile, extent, across, **known)
 
+    def within(self, blocks: TileWalk, rows: int, across: int) -> TileWalk:
+        """This walk under a mask that is stored in larger blocks, whose walk is `blocks`: a tile is visited, and masked, as the whole
+        block is that it lies in. rows, across: tiles of a block along the two axes. A short last block is computed whole, but never more
+        tiles than there are (pytorch/pytorch v2.11.0 torch/_inductor/kernel/flex/templates/flex_attention.py.jinja, block_n_end).
+        """
+        counts, left = [], self.tile_count
+        for run in blocks.runs:
+            tiles = min(run.tiles * rows, left)  # a short last block has fewer tiles
+            visited = min(run.visited * across, self.across)
+            counts.append((tiles, visited, min(run.partial * across, visited)))
+            left -= tiles
+        known = {"needed_total": self.needed_total, "full_total": self.full_total, "block_sparse": self.block_sparse}
+        return TileWalk.of(counts, self.tile, self.extent, self.across, **known)
+
     @property
     def all_total(self) -> int:
         """Tile pairs that a mask of all ones visits."""

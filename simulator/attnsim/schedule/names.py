@@ -60,6 +60,7 @@ def _loop_faults(schedule: Schedule, own: Cascade) -> Iterator[Fault]:
 def _name_faults(schedule: Schedule, cascades: tuple[Cascade, ...]) -> Iterator[Fault]:
     spec = schedule.spec
     ranks = {rank for one in cascades for rank in (*one.ranks, *one.groups)}
+    positions = {rank for one in cascades for rank in one.positions}
     labels = {label for one in cascades for label in one.by_label}
     tensors = labels | {name for one in cascades for name in one.inputs}
 
@@ -76,6 +77,7 @@ def _name_faults(schedule: Schedule, cascades: tuple[Cascade, ...]) -> Iterator[
         for table in ("tiles", "tile_choices"):
             for index, row in enumerate(getattr(spec, table)):
                 yield from known((table, index), ((name, name) for name in row.sizes()), ranks, "rank")
+    yield from known(("block_mask",), ((name, name) for name in spec.block_mask or ()), positions, "rank of positions")
     yield from known(("resident",), ((name, name) for name in spec.resident), tensors, "tensor")
     yield from known(("buffers",), ((name, name) for name in spec.buffers), tensors, "tensor")
     yield from known(("bindings",), ((name, name) for name in spec.bindings), labels | OPERATIONS | {"default"}, "operation or Einsum")

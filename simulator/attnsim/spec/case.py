@@ -50,6 +50,7 @@ class GroupSpec(Spec):
     schedule: str | dict[str, Any] | None = None
     cascade: str | None = None
     mask: dict[str, Any] | None = None
+    fields: dict[str, str] = {}
     targets: Target | None = Field(default=None, description="null: scored, but without a target")
 
 
@@ -72,6 +73,10 @@ class CaseSpec(Spec):
     dtype: Dtype | None = Field(default=None, description="left out: each row's own; given: every row must agree")
     direction: Literal["forward", "backward"] = "forward"
     mask: dict[str, Any] | None = Field(default=None, description="left out: causal or dense, as the row says")
+    fields: dict[str, str] = Field(
+        default={},
+        description="dotted place in the workload, such as mask.window -> column, 18x24x24 being a list; nothing where it is empty",
+    )
     metric: Literal["throughput", "latency"]
     points: int = Field(ge=1, description="rows of reference.csv, so that a truncated file is noticed")
     targets: Target | None = None

@@ -320,6 +320,11 @@ class ScheduleSpec(Spec):
         default="partial",
         description="tiles whose mask is computed: those with a masked pair, or all unless the kernel's own test finds none",
     )
+    block_mask: dict[str, Size] | None = Field(
+        default=None,
+        description="sides of the blocks the mask is stored in, by rank, multiples of the tile: a block is skipped, masked, or computed "
+        "without a mask as a whole; left out: tile by tile",
+    )
     key_tiles: Literal["static", "dynamic"] = Field(
         default="static", description="boxes of keys start at multiples of their sides, or at the first key needed"
     )

@@ -14,7 +14,7 @@ from attnsim.spec.case import CaseSpec, GroupSpec, NamedRows, RowFilter, Target
 from attnsim.spec.workload import Conditions
 from attnsim.spec.yaml import Document, load_yaml, validate
 from attnsim.units import parse_quantity
-from attnsim.validate.point import RowError, Shape, direction_of, positive, workload
+from attnsim.validate.point import RowError, Shape, direction_of, positive, put, workload
 from attnsim.validate.predict import ArchRef, cascade_for
 from attnsim.validate.records import Record, any_match, matches, read_csv
 
@@ -45,6 +45,7 @@ class Group:
     schedule: str | None
     cascade: str | None
     mask: Mapping[str, Any] | None
+    fields: Mapping[str, str]
     conditions: Conditions
     target: Target | None
 
@@ -72,10 +73,14 @@ class CasePoint:
             raise ValueError("a ceiling has no workload")
         group = self.group
         cascade = group.cascade or cascade_for(group.schedule, self.direction)
-        return workload(
+        made = workload(
             self.shape, name=name, dtype=self.dtype, direction=self.direction, cascade=cascade, mask=group.mask, schedule=group.schedule,
             conditions=group.conditions,
         )  # fmt: skip
+        for place, column in group.fields.items():
+            if self.record.values[column]:
+                put(made, place, self.record.values[column])
+        return made
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +188,8 @@ def _group(spec: CaseSpec, group: GroupSpec) -> Group:
     overrides: dict[str, Any] = own("arch_overrides")
     arch: ArchRef = {"extends": arch_name, **_nested(overrides)} if overrides else arch_name
     return Group(
-        group.name, group.where, arch_name, arch, own("schedule"), own("cascade"), own("mask"), own("conditions"), own("targets"),
+        group.name, group.where, arch_name, arch, own("schedule"), own("cascade"), own("mask"), own("fields"), own("conditions"),
+        own("targets"),
     )  # fmt: skip
 
 
@@ -205,6 +211,9 @@ def _point(spec: CaseSpec, groups: Iterable[Group], record: Record) -> CasePoint
     group = next((g for g in groups if matches(values, g.where)), None)
     if group is None:
         raise RowError("belongs to no group of case.yaml, and is not excluded")
+    missing = sorted(set(group.fields.values()) - set(values))
+    if missing:
+        raise RowError(f"has no column {missing[0]!r}, which `fields` of case.yaml names{suggest(missing[0], list(values))}")
     if spec.metric not in values["metric"]:
         raise RowError(f"metric is {values['metric']!r}, the case is about {spec.metric}")
     dtype = dtypes.canonical(values["dtype"]) or spec.dtype

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -123,3 +124,15 @@ def workload(
             "tensor_clock": None if clock is None else f"{clock} Hz", "power_limit": conditions.power_limit, "launch": conditions.launch,
         }  # fmt: skip
     return made
+
+
+def put(workload: dict[str, Any], place: str, text: str) -> None:
+    """Write a value of a table into a workload: 18x24x24 is a list, 0.607 a number, anything else a word."""
+    *outer, last = place.split(".")
+    here: Any = workload
+    for step in outer:
+        here = here[int(step)] if isinstance(here, list) else here.setdefault(step, {})
+    if re.fullmatch(r"\d+(x\d+)+", text):
+        here[last] = [int(side) for side in text.split("x")]
+    else:
+        here[last] = int(text) if re.fullmatch(r"\d+", text) else float(text) if re.fullmatch(r"\d*\.\d+", text) else text

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from typing import Any
 from attnsim.errors import AttnsimError, Issue, SpecError, suggest
 from attnsim.spec.published import Check, PublishedMean, PublishedTable, TablesSpec
 from attnsim.spec.yaml import Document, load_yaml, validate
+from attnsim.validate.point import put
 from attnsim.validate.predict import reason
 from attnsim.validate.records import Record, any_match, matches, read_csv
 
@@ -139,21 +139,9 @@ class _Engine:
                     "dtype": self.spec.dtype, "schedule": {"extends": chosen.schedule} if fields else chosen.schedule, **shared,
                 }  # fmt: skip
             for place, text in (fields or {}).items():
-                _place(workload, place, text)
+                put(workload, place, text)
             self.answers[key] = run(workload, chosen.arch).results[0].to_dict()
         return self.answers[key]
-
-
-def _place(workload: dict[str, Any], place: str, text: str) -> None:
-    """Write a value of a table into a workload: 18x24x24 is a list, 0.607 a number, anything else a word."""
-    *outer, last = place.split(".")
-    here: Any = workload
-    for step in outer:
-        here = here[int(step)] if isinstance(here, list) else here.setdefault(step, {})
-    if re.fullmatch(r"\d+(x\d+)+", text):
-        here[last] = [int(side) for side in text.split("x")]
-    else:
-        here[last] = int(text) if re.fullmatch(r"\d+", text) else float(text) if re.fullmatch(r"\d*\.\d+", text) else text
 
 
 def score_tables(folder: Path) -> TablesScore:

@@ -174,6 +174,7 @@ def _where(point: CasePoint) -> str:
     tokens = f"S{s.seqlen_q}" if s.seqlen_q == s.seqlen_kv else f"P{s.seqlen_q} M{s.seqlen_kv}"
     width = f"d{s.head_dim}" if s.head_dim == s.head_dim_v else f"d{s.head_dim}/{s.head_dim_v}"
     mask = point.group.mask["kind"] if point.group.mask else ("causal" if s.causal else "dense")
+    mask = " ".join((mask, *(point.record.values[column] for column in point.group.fields.values() if point.record.values[column])))
     version = point.record.values.get("version", "")
     return " ".join(x for x in (f"B{s.batch} {heads} {tokens} {width} {mask}", point.record.values.get("framework", ""), version) if x)
 

@@ -1,0 +1,107 @@
+"""The tiles that the CTAs of a kernel walk, in the order they are launched: of one mask for all heads, or of another one for each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from attnsim.errors import InfeasibleError
+from attnsim.evaluate.point import Point
+from attnsim.mask.base import Mask, Run, TileWalk
+from attnsim.spec.schedule import Tile
+
+Rounds = tuple[tuple[int, int, int], ...]
+"""(CTAs, tiles each of them visits, of these with a mask computed), in launch order."""
+#: Beyond so many runs of CTAs the same head of all batch elements is launched tile by tile.
+ORDERED_RUNS = 20_000
+
+
+HeadWalks = Sequence[tuple[int, Mask, TileWalk]]
+"""(query heads, their mask, tiles visited by tile) in the order of the heads."""
+
+
+def query_walks(point: Point, row: Tile, pack: int = 1) -> HeadWalks:
+    """Key tiles by query tile. Raises InfeasibleError for tiles that the mask cannot be cut into."""
+    q_tile, k_tile, dynamic = row.shape(point.query), row.shape(point.key), point.schedule.spec.key_tiles == "dynamic"
+    return _walks(point, lambda mask, p, m: _in_blocks(point, mask, row, pack, mask.walk(p, m, q_tile, k_tile, pack, dynamic)))
+
+
+def key_walks(point: Point, row: Tile, pack: int) -> HeadWalks:
+    """Query tiles by key tile."""
+    q_tile, k_tile = row.shape(point.query), row.shape(point.key)
+    return _walks(point, lambda mask, p, m: mask.walk_keys(p, m, k_tile, q_tile, pack))
+
+
+def _walks(point: Point, walk: Callable[[Mask, int, int], TileWalk]) -> HeadWalks:
+    p, m = point.sizes[point.query], point.sizes[point.key]
+    try:
+        return [(count, mask, walk(mask, p, m)) for count, mask in point.masks]
+    except ValueError as error:
+        raise InfeasibleError(f"schedule {point.schedule.name}: {error}") from None
+
+
+def grid_rounds(point: Point, walks: HeadWalks, batch_order: tuple[str, ...], whole: bool, pack: int) -> tuple[Rounds, int]:
+    """(CTAs, tiles visited, of them masked) of one period of the grid in launch order, and how often it comes.
+
+    One mask: the period is a head. Several: all heads of a batch element, each as often in a row as ranks that vary faster repeat it.
+    whole: a CTA walks all the tiles of its head.
+    """
+    heads = point.heads // pack
+    if len(walks) == 1:
+        return _rounds(point, *walks[0][1:], whole), heads
+    fast = 1
+    for rank in batch_order:
+        if rank == point.cascade.head_rank:
+            break
+        fast *= point.sizes.get(rank, 1)
+    period: list[tuple[int, int, int]] = []
+    for count, mask, walk in walks:
+        if count % pack:
+            raise InfeasibleError(f"schedule {point.schedule.name} packs {pack} query heads into a tile, but their masks differ")
+        one, times = _rounds(point, mask, walk, whole), count // pack * fast
+        period += one * times if len(one) * times <= ORDERED_RUNS else [(n * times, visited, masked) for n, visited, masked in one]
+    return merged_rounds(period), heads * pack // (sum(count for count, _, _ in walks) * fast)
+
+
+def _rounds(point: Point, mask: Mask, walk: TileWalk, whole: bool) -> Rounds:
+    masked_of = _masking(point, mask, walk)
+    rounds = tuple((run.tiles, run.visited, masked_of(run)) for run in walk.runs)
+    if whole:
+        return ((1, walk.visited_total, sum(count * masked for count, _, masked in rounds)),)
+    return rounds
+
+
+def _in_blocks(point: Point, mask: Mask, row: Tile, pack: int, walk: TileWalk) -> TileWalk:
+    """The walk under a mask stored in blocks. ValueError for blocks that are not whole tiles."""
+    blocks, tile = point.schedule.spec.block_mask, row.sizes()
+    if blocks is None or mask.kind == "dense":
+        return walk
+    sides = []
+    for rank in (point.query, point.key):
+        side = blocks.get(rank, tile[rank])
+        if side % tile[rank] or (side != tile[rank] and isinstance(row.shape(rank), tuple)):
+            raise ValueError(f"a mask in blocks of {side} along {rank} cannot be cut into its tiles of {tile[rank]}")
+        sides.append(side)
+    rows, across = sides[0] // tile[point.query], sides[1] // tile[point.key]
+    if rows == across == 1:
+        return walk
+    return walk.within(mask.walk(point.sizes[point.query], point.sizes[point.key], sides[0], sides[1], pack), rows, across)
+
+
+def _masking(point: Point, mask: Mask, walk: TileWalk) -> Callable[[Run], int]:
+    """How many of the tiles visited from a tile compute their mask."""
+    if point.schedule.spec.masking == "partial" or mask.kind == "dense":
+        return lambda run: run.partial
+    if walk.block_sparse_test:  # keys out of range are masked apart, at next to no cost
+        return lambda run: 0
+    return lambda run: run.visited
+
+
+def merged_rounds(pieces: Iterable[tuple[int, int, int]]) -> Rounds:
+    """The same, neighbours that are alike together."""
+    out: list[tuple[int, int, int]] = []
+    for count, visited, partial in pieces:
+        if out and out[-1][1:] == (visited, partial):
+            out[-1] = (out[-1][0] + count, visited, partial)
+        else:
+            out.append((count, visited, partial))
+    return tuple(out)
