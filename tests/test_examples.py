@@ -29,8 +29,8 @@ def names(kind: library.Kind) -> list[str]:
 
 # One size for every rank letter a shipped cascade uses: a prefill that fills any machine, and one query row for decode.
 SIZES = {
-    "B": 4, "H": 16, "G": 16, "P": 2048, "M": 2048, "E": 128, "F": 128, "N": 128, "C": 512, "R": 64, "K": 2048, "D": 2048, "S": 8192, "J": 2048,
-    "T": 300,
+    "B": 4, "H": 16, "G": 16, "P": 2048, "M": 2048, "E": 128, "F": 128, "N": 128, "C": 512, "R": 64, "K": 2048, "D": 2048, "S": 8192,
+    "J": 2048, "T": 300,
 }  # fmt: skip
 ARRAYS = {entry.name for entry in library.entries("arch") if "spatial" in entry.path.parts}
 
@@ -90,7 +90,7 @@ def test_cascade_loads_and_counts(name: str) -> None:
 
 @pytest.mark.parametrize("name", names("workload"))
 def test_example_runs(name: str) -> None:
-    arch = {"fusemax": "fusemax_cloud", "hunyuanvideo": "b200"}.get(name.split("-")[0], "h100_sxm")
+    arch = {"fusemax": "fusemax_cloud", "hunyuanvideo": "b200", "sale": "rtx_4090"}.get(name.split("-")[0], "h100_sxm")
     for result in attnsim.run(name, arch).results:
         assert 0 < result.lower_bound_s <= result.latency_s
 

@@ -89,7 +89,7 @@ def test_what_a_kernel_cannot_choose_is_refused():
         ask({"kind": "topk", "block": 48, "keep": 4})
     with pytest.raises(InfeasibleError, match="knows no topk mask"):
         ask(TOPK, "flash-attention-2")
-    with pytest.raises(InfeasibleError, match="cannot compute in int4"):
+    with pytest.raises(InfeasibleError, match="sale scores blocks in int4, in which h800 cannot compute"):
         ask({"kind": "topk", "block": 32, "density": 0.2, "queries": 64}, "sale", "h800")
     with pytest.raises(SpecError, match="a kernel of topk masks says how it chooses"):
         ask(TOPK, {"extends": "flash-attention-2", "masks": ["topk"]})

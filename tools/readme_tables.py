@@ -83,18 +83,31 @@ def published() -> str:
     return "\n\n".join(lines)
 
 
-def neighborhood() -> str:
-    """One row a column of the tables of neighborhood attention."""
+def by_check(*names: str) -> str:
+    """One row a column of published tables."""
     from attnsim.validate import run_cases
     from attnsim.validate.render_published import required, share
 
-    (score,) = run_cases(["gna"]).tables
     rows = [
-        [check.table, check.configuration, check.check.label or check.check.column, str(len(check.values)), share(check.mean),
-         share(check.worst() or 0.0), required(check)]
+        [
+            *([score.name] if len(names) > 1 else []), check.table, check.configuration, check.check.label or check.check.column,
+            str(len(check.values)), share(check.mean), share(check.worst() or 0.0), required(check),
+        ]
+        for score in run_cases(list(names)).tables
         for check in score.checks
     ]  # fmt: skip
-    return markdown(["Table", "Configuration", "Column", "Rows", "Mean difference", "Largest", "Required"], rows)
+    header = ["Table", "Configuration", "Column", "Rows", "Mean difference", "Largest", "Required"]
+    return markdown([*(["Case"] if len(names) > 1 else []), *header], rows)
+
+
+def neighborhood() -> str:
+    """The tables of neighborhood attention."""
+    return by_check("gna")
+
+
+def sparse() -> str:
+    """The tables of other sparse attention."""
+    return by_check("s2-attention", "moa", "vmoba")
 
 
 def archs() -> str:
@@ -154,6 +167,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "arrays": arrays,
     "published": published,
     "neighborhood": neighborhood,
+    "sparse": sparse,
     "schedules": schedules,
     "accuracy": accuracy,
 }

@@ -17,7 +17,8 @@ class KernelEstimate:
     """One launched kernel.
 
     latency_s includes its launch; compute_s is the makespan of its CTAs alone. tile: size by rank; ctas: CTAs of the grid; slots: CTAs
-    resident on the whole machine; waves = ctas / slots; splits: CTAs that share one walk; limiter: what bounds the CTAs per processor.
+    resident on the whole machine; waves = ctas / slots; splits: CTAs that share one walk; limiter: what bounds the CTAs per processor;
+    dtype: number format it computes in.
     """
 
     name: str
@@ -35,6 +36,7 @@ class KernelEstimate:
     issued_ops: Mapping[str, Mapping[str, float]]
     bytes: Mapping[str, float]
     smem_per_cta_bytes: float
+    dtype: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

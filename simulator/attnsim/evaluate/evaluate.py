@@ -231,6 +231,7 @@ def _kernel_estimate(point: Point, kernel: Kernel, clock: float, launch: float) 
         issued_ops=kernel.ops,
         bytes={level: kernel.traffic.total(level) for level in kernel.traffic.moved},
         smem_per_cta_bytes=kernel.occupancy.scratch_bytes,
+        dtype=kernel.dtype or point.dtype,
     )
 
 

@@ -133,6 +133,10 @@ def summary_lines(estimate: Estimate | SpatialEstimate, machine: Machine | Spati
     """The figures an answer starts with."""
     achieved = estimate.flops / estimate.latency_s
     peak = machine.peak_flops(estimate.dtype)
+    share = f"{percent(achieved / peak)} of the {format_quantity(peak, 'FLOP/s')} peak for {estimate.dtype}"
+    others = {kernel.dtype for kernel in estimate.kernels} - {estimate.dtype} if not isinstance(estimate, SpatialEstimate) else set()
+    if others:
+        share = f"in {estimate.dtype} and {', '.join(sorted(others))} together"
     floor_bound = max(estimate.lower_bound_by_resource_s.items(), key=lambda item: item[1], default=("", 0.0))[0]
     headroom = estimate.latency_s / estimate.lower_bound_s
     rows = [
@@ -140,7 +144,7 @@ def summary_lines(estimate: Estimate | SpatialEstimate, machine: Machine | Spati
         (
             "achieved",
             format_quantity(achieved, "FLOP/s"),
-            f"{percent(achieved / peak)} of the {format_quantity(peak, 'FLOP/s')} peak for {estimate.dtype}",
+            share,
         ),
         (
             "lower bound",

@@ -28,7 +28,7 @@ def scoring(point: Point) -> tuple[Point, ...]:
     """The scoring of every mask of the heads that chooses its blocks: one point each, for as many heads as have it.
 
     Raises:
-        InfeasibleError: the scoring has no size for a rank of its cascade.
+        InfeasibleError: the machine cannot score in that format, or a rank of the cascade has no size.
     """
     selection = point.schedule.spec.selection
     if selection is None:
@@ -41,6 +41,9 @@ def scoring(point: Point) -> tuple[Point, ...]:
 
 
 def _scoring(point: Point, selection: Selection, mask: Topk, heads: int) -> Point:
+    dtype = selection.dtype or point.dtype
+    if not point.machine.supports(dtype):
+        raise InfeasibleError(f"schedule {point.schedule.name} scores blocks in {dtype}, in which {point.machine.name} cannot compute")
     cascade = load_cascade(selection.cascade)
     share = point.cascade.head_rank
     own = {"C": ceil_div(point.sizes[point.key], mask.block), "N": mask.block}
@@ -64,7 +67,7 @@ def _scoring(point: Point, selection: Selection, mask: Topk, heads: int) -> Poin
         cascade=cascade,
         sizes=sizes,
         mask=mask.every if same else DENSE,
-        dtype=selection.dtype or point.dtype,
+        dtype=dtype,
         schedule=load_schedule(selection.schedule),
     )
 

@@ -34,11 +34,11 @@ __all__ = [
 
 
 def dense_like(mask: Mask) -> Mask:
-    """The mask of all pairs over the same layout of tokens."""
-    if isinstance(mask, PerHead):
-        return dense_like(mask.parts[0][1]) if mask.dimensions > 1 else DENSE
+    """The mask without its sparsity: all pairs over the same layout of tokens; of a sparse causal mask the causal one."""
+    if isinstance(mask, PerHead) and mask.dimensions > 1:
+        return dense_like(mask.parts[0][1])
     if not isinstance(mask, Neighborhood):
-        return DENSE
+        return CAUSAL if mask.within_causal and mask.kind != "causal" else DENSE
     shape = tuple(axis.extent for axis in mask.axes)
     return Neighborhood.of(shape, shape)
 

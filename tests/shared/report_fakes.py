@@ -46,6 +46,7 @@ def kernel(**changes: Any) -> Any:
         "slots": 100,
         "splits": 1,
         "limiter": "smem",
+        "dtype": "bf16",
     }
     return SimpleNamespace(**(fields | changes))
 
