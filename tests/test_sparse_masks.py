@@ -151,6 +151,21 @@ def test_files_that_are_no_masks_are_one_clear_line(tmp_path: Path, content, fie
     assert len(str(caught.value).splitlines()) == 1
 
 
+def test_masks_larger_than_memory_are_one_clear_line(tmp_path: Path):
+    """A sparse matrix of a few bytes can stand for a table that fits nowhere."""
+    path = tmp_path / "huge.npz"
+    empty = {"indices": np.zeros(0, int), "indptr": np.zeros(2**20 + 1, int), "data": np.zeros(0)}
+    np.savez_compressed(path, shape=np.array([2**20, 2**20]), format=np.array("csr".encode()), **empty)
+    with pytest.raises(SpecError, match="mask.file: 1048576 x 1048576 blocks are more than 1073741824.*use larger blocks"):
+        ask({**BLOCKS, "file": str(path)})
+    layout = {"kind": "neighborhood", "shape": [512, 512, 64], "window": [8, 8, 8]}
+    flat = {"extends": "flash-attention-2", "masks": ["neighborhood"]}
+    with pytest.raises(InfeasibleError, match="choose larger tiles, or tiles with one entry an axis"):
+        ask(layout, n=512 * 512 * 64, heads=1, batch=1, schedule=flat)
+    with pytest.raises(InfeasibleError, match="inputs and outputs take .*; hbm of a100_sxm_80gb holds 80.0 GB"):
+        ask({**layout, "shape": [512, 512, 512]}, n=2**27, heads=2, batch=1, schedule=flat)
+
+
 # --- laws ---
 
 SPANS = st.builds(
