@@ -104,12 +104,27 @@ def _schedule(doc: Document) -> tuple[list[Issue], str]:
     return [], f"schedule {schedule.name} of cascade {schedule.spec.cascade}"
 
 
+def _question(doc: Document) -> tuple[list[Issue], str]:
+    from attnsim.api.model import load_model
+    from attnsim.machine.prices import load_prices
+    from attnsim.spec.serving import ModelWorkload
+    from attnsim.spec.yaml import validate
+
+    spec = validate(ModelWorkload, doc)
+    model = load_model(spec.model, doc)
+    if spec.prices is not None:
+        load_prices(spec.prices, doc=doc, loc=("prices",))
+    return [], f"workload {spec.name}: {spec.phase} of model {model.name}"
+
+
 def _workload(doc: Document) -> tuple[list[Issue], str]:
     from attnsim.api import workload_spec
     from attnsim.cascade.cascade import load_cascade
     from attnsim.schedule.spatial import load_any_schedule
     from attnsim.spec.workload import LayerWorkload
 
+    if doc.data.get("kind") == "model":
+        return _question(doc)
     spec = workload_spec(doc)
     issues: list[Issue] = []
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, assert_never
 
-from attnsim.spec.dtype import element_bytes
+from attnsim.spec.dtype import Dtype, element_bytes
 from attnsim.spec.model import AttentionSpec, DenseFfn, FfnSpec, GroupedAttention, LatentAttention, LinearAttention, MoeFfn, TransformerSpec
 
 Part = Literal["attention", "ffn", "router"]
@@ -148,6 +148,14 @@ class Model:
     def name(self) -> str:
         """Library name."""
         return self.spec.name
+
+    def with_cache(self, kv: Dtype) -> Model:
+        """The same model with all its keys and values cached in another format."""
+        attention = {
+            name: part if isinstance(part, LinearAttention) else part.model_copy(update={"kv": kv})
+            for name, part in self.spec.attention.items()
+        }
+        return Model(self.spec.model_copy(update={"kv": kv, "attention": attention}))
 
     @cached_property
     def layers(self) -> tuple[Layer, ...]:

@@ -21,6 +21,7 @@ class Configuration(Spec):
     """A cascade on a machine under a schedule, or a workload of the library."""
 
     arch: str
+    arch_overrides: dict[str, Any] = Field(default={}, description="dotted fields of the arch file changed for this table")
     schedule: str = Field(default="", description="with `cascade`: a kernel")
     cascade: str = ""
     base: str = Field(default="", description="library name of a workload, a layer for example, in their place")
@@ -72,7 +73,7 @@ class PublishedTable(Spec):
     points: int = Field(ge=1, description="rows of the file, so that a truncated one is noticed")
     configuration: str
     configurations: dict[str, str] = Field(description="word of that column -> configuration")
-    sizes: dict[str, str | Size]
+    sizes: dict[str, str | Size] = {}
     fields: dict[str, str] = Field(default={}, description="dotted place in the workload, such as mask.window -> column")
     checks: list[Check] = Field(min_length=1)
 

@@ -131,8 +131,8 @@ class _Engine:
         if key not in self.answers:
             shared = {"conditions": self.spec.conditions.model_dump(exclude_unset=True), **deepcopy(chosen.workload)}
             if chosen.base:
-                document = workload_document(chosen.base, overrides={"sizes": own, "dtype": self.spec.dtype})
-                workload = {**deepcopy(document.data), **shared}
+                document = workload_document(chosen.base, overrides={"sizes": own} if own else None)
+                workload = {**deepcopy(document.data), **({name: value for name, value in shared.items() if value})}
             else:
                 workload = {
                     "attnsim": 1, "kind": "kernel", "name": f"{self.spec.name}: {configuration}", "cascade": chosen.cascade, "sizes": own,
@@ -140,7 +140,8 @@ class _Engine:
                 }  # fmt: skip
             for place, text in (fields or {}).items():
                 put(workload, place, text)
-            self.answers[key] = run(workload, chosen.arch).results[0].to_dict()
+            sets = [f"arch.{place}={value}" for place, value in chosen.arch_overrides.items()]
+            self.answers[key] = run(workload, chosen.arch, sets=sets).results[0].to_dict()
         return self.answers[key]
 
 
