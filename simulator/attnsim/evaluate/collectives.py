@@ -228,7 +228,7 @@ def _collective(
     share: Callable[[int], float],
     outside: Callable[[int, int], float] = lambda g, m: (m - 1) / m / g,
 ) -> Collective:
-    """A collective on one link or over nodes. `share`, `outside`: parts of `amount` a device must receive, in all and through its outer link."""
+    """A collective on one link or over nodes. `share`, `outside`: parts of `amount` a device receives at least, in all and by its NIC."""
     _checked(amount, devices)
     inner, outer, g, m = _levels(where, devices)
     stages: list[tuple[str, float, int, Link]] = []
