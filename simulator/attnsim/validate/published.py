@@ -125,6 +125,11 @@ class _Engine:
         from attnsim.cascade.cascade import load_cascade
 
         chosen = self.spec.configurations[configuration]
+        if chosen.collective is not None:
+            from attnsim.api.collective import run_collective
+            from attnsim.machine import load_machine
+
+            return run_collective(chosen.collective, load_machine(chosen.arch), sizes).to_dict()
         ranks = load_cascade(chosen.cascade).ranks if chosen.cascade else sizes
         own = {rank: size for rank, size in sizes.items() if rank in ranks}
         key = configuration, tuple(sorted(own.items())), tuple(sorted((fields or {}).items()))
