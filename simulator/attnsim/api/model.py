@@ -11,10 +11,11 @@ from attnsim.machine.load import load_machine
 from attnsim.machine.machine import Machine
 from attnsim.machine.prices import Prices, load_prices
 from attnsim.machine.spatial import SpatialMachine
+from attnsim.schedule.schedule import load_schedule
 from attnsim.serving import ideal
 from attnsim.serving.answer import ModelEstimate
-from attnsim.serving.steps import run_colocated
 from attnsim.serving.model import Conventions, Model
+from attnsim.serving.steps import run_colocated
 from attnsim.spec import library
 from attnsim.spec.model import TransformerSpec
 from attnsim.spec.serving import IdealDeployment, ModelWorkload
@@ -39,7 +40,10 @@ def run_model(spec: ModelWorkload, document: Document, machine: Machine | Spatia
         if isinstance(spec.deployment, IdealDeployment):
             estimate = _ideal(spec, spec.deployment, document, model, machine, prices)
         else:
-            estimate = run_colocated(spec, spec.deployment, model, machine, prices)
+            kernels = None
+            if spec.attention_schedule is not None:
+                kernels = load_schedule(spec.attention_schedule, doc=document, loc=("attention_schedule",))
+            estimate = run_colocated(spec, spec.deployment, model, machine, prices, kernels)
     except InfeasibleError as error:
         raise placed(error, document) from None
     return Report(spec.name, machine.name, machine, (estimate,), estimate.assumptions, lambda: (document.sha256, machine.sha256))

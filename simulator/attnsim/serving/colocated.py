@@ -5,12 +5,13 @@ A step goes through the layers one kernel after another; collectives stand betwe
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from math import ceil
 
 from attnsim.errors import InfeasibleError
 from attnsim.machine.machine import Machine
+from attnsim.schedule.schedule import Schedule
 from attnsim.serving.kernels import NOTHING, Cost, core, product, streaming
 from attnsim.serving.model import Layer, Matrix, Model
 from attnsim.spec.dtype import element_bytes
@@ -23,7 +24,9 @@ ACTIVATION = "bf16"
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """tokens: of a request in this step (1: decoding); context: those it attends; batch: requests of all devices."""
+    """tokens: of a request in this step (1: decoding); context: those it attends; batch: requests of all devices; schedule: of the
+    attention kernels, None for the best known.
+    """
 
     model: Model
     machine: Machine
@@ -32,6 +35,7 @@ class Question:
     batch: int
     tokens: int
     dtype: str
+    schedule: Schedule | None = None
 
     @property
     def devices(self) -> int:
@@ -103,13 +107,39 @@ def _layer(asked: Question, layer: Layer) -> Iterator[tuple[str, Cost]]:
     tp, machine, rows = asked.deployment.tp, asked.machine, asked.rows
     width = asked.model.spec.hidden * element_bytes(ACTIVATION)
     yield "norms", streaming(machine, 3 * rows * width).times(2)  # what is added and the sum are read, the sum is written, twice a layer
-    for matrix in layer.of("attention"):
+    for matrix in fused(layer.of("attention"), asked.model.spec.hidden):
         yield "projections", _matrix(asked, matrix, rows, tp)
     yield "attention", _core(asked, layer)
     for matrix in layer.of("router"):
         yield "router", _matrix(asked, matrix, rows, 1)
     for matrix in layer.of("ffn"):
         yield "ffn", _expert(asked, matrix) if matrix.experts > 1 else _matrix(asked, matrix, rows, _shared_cut(asked, layer))
+
+
+def fused(matrices: Iterable[Matrix], hidden: int) -> list[Matrix]:
+    """Projections of the same input as one product, as serving engines store them; those cut over devices apart from those kept whole."""
+    out: list[Matrix] = []
+    for matrix in matrices:
+        alike = next(
+            (i for i, one in enumerate(out) if (one.depth, one.copies, one.shard) == (matrix.depth, matrix.copies, matrix.shard)), None
+        )
+        if alike is None or matrix.depth != hidden or matrix.copies > 1:
+            out.append(matrix)
+        else:
+            out[alike] = replace(out[alike], name=f"{out[alike].name}+{matrix.name}", cols=out[alike].cols + matrix.cols)
+    return out
+
+
+def least_bytes(asked: Question) -> float:
+    """Bytes that a device reads in a step whatever its kernels: weights that one token meets, and in decoding the cache."""
+    deployment, model = asked.deployment, asked.model
+    each = element_bytes(model.spec.weights)
+    weights = model.head_weights / deployment.tp * element_bytes(ACTIVATION)
+    for layer in model.layers:
+        for matrix in layer.matrices:
+            if matrix.experts == 1 or deployment.ep == 1:
+                weights += layer.count * matrix.active_weights * each / deployment.tp
+    return weights / deployment.pp + (memory(asked)["cache"] if asked.tokens == 1 else 0.0)
 
 
 def _shared_cut(asked: Question, layer: Layer) -> int:
@@ -154,7 +184,7 @@ def _core(asked: Question, layer: Layer) -> Cost:
     heads = spec.heads // tp
     groups = max(1, getattr(spec, "kv_heads", heads) // tp)
     dtype = ACTIVATION  # caches in narrower formats are computed in 16 bits
-    cost = core(asked.machine, spec, asked.requests, asked.tokens, max(asked.context, asked.tokens), dtype, heads, groups)
+    cost = core(asked.machine, spec, asked.requests, asked.tokens, max(asked.context, asked.tokens), dtype, heads, groups, asked.schedule)
     stored, read = element_bytes(layer.core.kv), element_bytes(dtype)
     if asked.tokens == 1 and stored < read:
         return _narrow(asked, cost, stored / read)

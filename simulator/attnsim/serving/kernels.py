@@ -16,7 +16,7 @@ from attnsim.machine.machine import Machine
 from attnsim.mask import CAUSAL, DENSE, Banded
 from attnsim.mask.base import Mask
 from attnsim.schedule.defaults import default_schedule
-from attnsim.schedule.schedule import load_schedule
+from attnsim.schedule.schedule import Schedule, load_schedule
 from attnsim.spec.model import GroupedAttention, LatentAttention
 from attnsim.spec.workload import Conditions
 
@@ -75,9 +75,20 @@ def product(machine: Machine, rows: int, depth: int, cols: int, dtype: str, copi
 
 @lru_cache(maxsize=65536)
 def core(
-    machine: Machine, spec: GroupedAttention | LatentAttention, batch: int, queries: int, keys: int, dtype: str, heads: int, groups: int
+    machine: Machine,
+    spec: GroupedAttention | LatentAttention,
+    batch: int,
+    queries: int,
+    keys: int,
+    dtype: str,
+    heads: int,
+    groups: int,
+    schedule: Schedule | None = None,
 ) -> Cost:
-    """Attention of `batch` requests, `queries` tokens each, over `keys` tokens, with `heads` query and `groups` key heads on this device."""
+    """Attention of `batch` requests, `queries` tokens each, over `keys` tokens, with `heads` query and `groups` key heads on this device.
+
+    schedule: None for the best known one.
+    """
     mask: Mask = DENSE if queries == 1 else CAUSAL
     if isinstance(spec, LatentAttention):
         sizes = {"B": batch, "H": heads, "P": queries, "M": keys}
@@ -94,7 +105,7 @@ def core(
             keys = keys if queries > 1 else spec.window
         sizes = {"B": batch, "H": heads, "G": groups, "P": queries, "M": keys, "E": spec.head_dim, "F": spec.value_dim or spec.head_dim}
     context = schedule_context(cascade, sizes, mask, dtype, machine, "forward")
-    plan = default_schedule({**context, "cascade": cascade.name, "positions": len(cascade.positions)})
+    plan = schedule or default_schedule({**context, "cascade": cascade.name, "positions": len(cascade.positions)})
     return _cost(machine, evaluate(Point(cascade, sizes, mask, dtype, machine, plan, CONDITIONS, "forward"), cascade.name))
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from attnsim.errors import InfeasibleError, Issue
 from attnsim.machine.machine import Machine
 from attnsim.machine.prices import Prices
+from attnsim.schedule.schedule import Schedule
 from attnsim.serving import colocated
 from attnsim.serving.answer import ModelEstimate
 from attnsim.serving.colocated import Question, Step
@@ -18,7 +19,12 @@ MOST_REQUESTS = 65536
 
 
 def run_colocated(
-    spec: ModelWorkload, deployment: ColocatedDeployment, model: Model, machine: Machine, prices: Prices | None
+    spec: ModelWorkload,
+    deployment: ColocatedDeployment,
+    model: Model,
+    machine: Machine,
+    prices: Prices | None,
+    schedule: Schedule | None = None,
 ) -> ModelEstimate:
     """A model in one phase on devices that each hold a share of all of it.
 
@@ -27,7 +33,7 @@ def run_colocated(
     """
     dtype = spec.dtype or _format(model, machine)
     tokens = 1 if spec.phase == "decode" else spec.context
-    asked = Question(model, machine, deployment, spec.context, spec.batch or deployment.dp, tokens, dtype)
+    asked = Question(model, machine, deployment, spec.context, spec.batch or deployment.dp, tokens, dtype, schedule)
     limit = machine.memory.capacity_bytes * deployment.memory
     room = colocated.most_requests(asked, limit)
     if room == 0 or asked.batch > room:
@@ -46,7 +52,8 @@ def _too_large(asked: Question, limit: float, room: int) -> Issue:
     held = colocated.memory(asked)
     model, machine = asked.model, asked.machine
     parts = ", ".join(f"{name} {format_quantity(value, 'B')}" for name, value in held.items())
-    text = f"{model.name} with {asked.batch} requests of {asked.context} tokens takes {parts} a device; {machine.name} has {format_quantity(limit, 'B')}"
+    text = f"{model.name} with {asked.batch} requests of {asked.context} tokens takes {parts} a device; "
+    text += f"{machine.name} has {format_quantity(limit, 'B')}"
     if room:
         return Issue(f"{text}; {room} requests fit", path="batch")
     least = 1
@@ -75,7 +82,7 @@ def _largest(spec: ModelWorkload, asked: Question, room: int) -> tuple[Question,
     if found[1].seconds > target:
         raise InfeasibleError(
             Issue(
-                f"no batch meets {name} {format_quantity(target, 's')}: {dp} requests already take {format_quantity(found[1].seconds, 's')}",
+                f"no batch meets {name} {format_quantity(target, 's')}: {dp} already take {format_quantity(found[1].seconds, 's')}",
                 path=f"slo.{name}",
             )
         )
@@ -112,7 +119,7 @@ def _answer(spec: ModelWorkload, asked: Question, step: Step, prices: Prices | N
     held = colocated.memory(asked)
     floor = max(
         flops / max(machine.peak_flops(dtype, "boost") for dtype in {asked.dtype, colocated.ACTIVATION}),
-        (held["cache"] if asked.tokens == 1 else 0.0) / machine.memory.bandwidth,
+        colocated.least_bytes(asked) / machine.memory.bandwidth,
     )
     times = {name: cost.seconds for name, cost in step.parts.items()} | step.network
     cost = None

@@ -65,6 +65,9 @@ class ModelWorkload(Spec):
     dtype: Dtype | None = Field(
         default=None, description="format of matrix products; left out: the weights', where the machine computes in it"
     )
+    attention_schedule: str | dict[str, Any] | None = Field(
+        default=None, description="schedule of the softmax attention kernels; left out: the best known one"
+    )
     kv: Dtype | None = Field(default=None, description="format of cached keys and values; left out: the model's")
     deployment: Deployment = Field(default_factory=lambda: ColocatedDeployment(kind="colocated"))
     prices: str | None = Field(default=None, description="a price profile of arch_specs/prices.yaml")
