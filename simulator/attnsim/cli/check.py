@@ -46,6 +46,7 @@ def inspect(path: Path) -> tuple[list[Issue], str]:
         "cascade": _cascade,
         "schedule": _schedule,
         "workload": _workload,
+        "prices": _prices,
     }
     try:
         kind = kind_of_file(path)
@@ -66,6 +67,13 @@ def _arch(doc: Document) -> tuple[list[Issue], str]:
 
         return [], f"machine {machine.name}: {machine_text(machine)}; {peaks}"
     return [], f"machine {machine.name}: {machine.processors} {machine.processor_name}s, {peaks}"
+
+
+def _prices(doc: Document) -> tuple[list[Issue], str]:
+    from attnsim.machine.prices import build_prices
+
+    profiles = build_prices(doc)
+    return [], f"price list of {len(profiles)} profiles: {', '.join(profile.name for profile in profiles)}"
 
 
 def _cascade(doc: Document) -> tuple[list[Issue], str]:
