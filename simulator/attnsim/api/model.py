@@ -9,7 +9,7 @@ from attnsim.errors import InfeasibleError, SpecError
 from attnsim.evaluate.estimate import Report
 from attnsim.machine.load import load_machine
 from attnsim.machine.machine import Machine
-from attnsim.machine.prices import Prices, load_prices
+from attnsim.machine.prices import PriceProfile, load_prices
 from attnsim.machine.spatial import SpatialMachine
 from attnsim.schedule.schedule import load_schedule
 from attnsim.serving import ideal
@@ -56,7 +56,7 @@ def load_model(ref: str | Mapping[str, object], document: Document | None = None
 
 
 def _ideal(
-    spec: ModelWorkload, asked: IdealDeployment, document: Document, model: Model, machine: Machine, prices: Prices | None
+    spec: ModelWorkload, asked: IdealDeployment, document: Document, model: Model, machine: Machine, prices: PriceProfile | None
 ) -> ModelEstimate:
     """The bound of arXiv 2507.19427: the sum of the parts, each where it costs least."""
     machines = [machine]

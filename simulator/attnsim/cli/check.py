@@ -47,6 +47,7 @@ def inspect(path: Path) -> tuple[list[Issue], str]:
         "schedule": _schedule,
         "model": _model,
         "workload": _workload,
+        "prices": _prices,
     }
     try:
         kind = kind_of_file(path)
@@ -67,6 +68,13 @@ def _arch(doc: Document) -> tuple[list[Issue], str]:
 
         return [], f"machine {machine.name}: {machine_text(machine)}; {peaks}"
     return [], f"machine {machine.name}: {machine.processors} {machine.processor_name}s, {peaks}"
+
+
+def _prices(doc: Document) -> tuple[list[Issue], str]:
+    from attnsim.machine.prices import build_prices
+
+    profiles = build_prices(doc)
+    return [], f"price list of {len(profiles)} profiles: {', '.join(profile.name for profile in profiles)}"
 
 
 def _cascade(doc: Document) -> tuple[list[Issue], str]:

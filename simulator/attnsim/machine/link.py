@@ -40,7 +40,7 @@ class Link:
     peers: int | None = None
     shared_by: int = 1
     per_peer: float | None = None
-    transports: Mapping[str, Transport] = field(default_factory=dict)
+    transports: Mapping[str, Transport] = field(default_factory=dict, hash=False)
     transport: str = ""
 
     @property

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from attnsim.errors import InfeasibleError, Issue
 from attnsim.machine.machine import Machine
-from attnsim.machine.prices import Prices
+from attnsim.machine.prices import PriceProfile
 from attnsim.schedule.schedule import Schedule
 from attnsim.serving import colocated
 from attnsim.serving.answer import ModelEstimate
@@ -23,7 +23,7 @@ def run_colocated(
     deployment: ColocatedDeployment,
     model: Model,
     machine: Machine,
-    prices: Prices | None,
+    prices: PriceProfile | None,
     schedule: Schedule | None = None,
 ) -> ModelEstimate:
     """A model in one phase on devices that each hold a share of all of it.
@@ -108,7 +108,7 @@ def _check_target(spec: ModelWorkload, asked: Question, step: Step) -> None:
         )
 
 
-def _answer(spec: ModelWorkload, asked: Question, step: Step, prices: Prices | None, room: int) -> ModelEstimate:
+def _answer(spec: ModelWorkload, asked: Question, step: Step, prices: PriceProfile | None, room: int) -> ModelEstimate:
     model, machine, devices = asked.model, asked.machine, asked.devices
     stages = asked.deployment.pp
     latency = step.seconds * stages  # a step passes all stages; each is busy with other requests meanwhile

@@ -23,6 +23,7 @@ MODELS: Final[Mapping[str, tuple[str, ...]]] = {
     "cascade": ("attnsim.spec.cascade:CascadeSpec",),
     "model": ("attnsim.spec.model:TransformerSpec",),
     "schedule": ("attnsim.spec.schedule:ScheduleSpec", "attnsim.spec.mapping:SpatialScheduleSpec"),
+    "prices": ("attnsim.spec.prices:PricesSpec",),
 }
 """Kind of file -> the models one may be, told apart by `kind`, or for schedules by `target`."""
 _DIALECT: Final = "http://json-schema.org/draft-07/schema#"

@@ -137,7 +137,7 @@ class _Engine:
             shared = {"conditions": self.spec.conditions.model_dump(exclude_unset=True), **deepcopy(chosen.workload)}
             if chosen.base:
                 document = workload_document(chosen.base, overrides={"sizes": own} if own else None)
-                workload = {**deepcopy(document.data), **({name: value for name, value in shared.items() if value})}
+                workload = {**deepcopy(document.data), **{name: value for name, value in shared.items() if value or name != "conditions"}}
             else:
                 workload = {
                     "attnsim": 1, "kind": "kernel", "name": f"{self.spec.name}: {configuration}", "cascade": chosen.cascade, "sizes": own,
