@@ -15,10 +15,11 @@ from attnsim.schedule.schedule import load_schedule
 from attnsim.serving import ideal
 from attnsim.serving.answer import ModelEstimate
 from attnsim.serving.model import Conventions, Model
+from attnsim.serving.rounds import run_afd, run_offload
 from attnsim.serving.steps import run_colocated
 from attnsim.spec import library
 from attnsim.spec.model import TransformerSpec
-from attnsim.spec.serving import IdealDeployment, ModelWorkload
+from attnsim.spec.serving import AfdDeployment, ColocatedDeployment, IdealDeployment, ModelWorkload, OffloadDeployment
 from attnsim.spec.yaml import Document, validate
 
 
@@ -40,10 +41,7 @@ def run_model(spec: ModelWorkload, document: Document, machine: Machine | Spatia
         if isinstance(spec.deployment, IdealDeployment):
             estimate = _ideal(spec, spec.deployment, document, model, machine, prices)
         else:
-            kernels = None
-            if spec.attention_schedule is not None:
-                kernels = load_schedule(spec.attention_schedule, doc=document, loc=("attention_schedule",))
-            estimate = run_colocated(spec, spec.deployment, model, machine, prices, kernels)
+            estimate = _staged(spec, document, model, machine, prices)
     except InfeasibleError as error:
         raise placed(error, document) from None
     return Report(spec.name, machine.name, machine, (estimate,), estimate.assumptions, lambda: (document.sha256, machine.sha256))
@@ -55,15 +53,42 @@ def load_model(ref: str | Mapping[str, object], document: Document | None = None
     return Model(validate(TransformerSpec, found))
 
 
+def _staged(spec: ModelWorkload, document: Document, model: Model, machine: Machine, prices: PriceProfile | None) -> ModelEstimate:
+    """On real devices, kernel by kernel."""
+    kernels = None
+    if spec.attention_schedule is not None:
+        kernels = load_schedule(spec.attention_schedule, doc=document, loc=("attention_schedule",))
+    if isinstance(spec.deployment, AfdDeployment):
+        machines = [
+            machine if name is None else _processor(name, document, ("deployment", field))
+            for field, name in (("attention_machine", spec.deployment.attention_machine), ("ffn_machine", spec.deployment.ffn_machine))
+        ]
+        return run_afd(spec, spec.deployment, model, (machines[0], machines[1]), prices, kernels)
+    if isinstance(spec.deployment, OffloadDeployment):
+        machines = [
+            machine if name is None else _processor(name, document, ("deployment", field))
+            for field, name in (("compute_machine", spec.deployment.compute_machine), ("memory_machine", spec.deployment.memory_machine))
+        ]
+        return run_offload(spec, spec.deployment, model, (machines[0], machines[1]), prices, kernels)
+    assert isinstance(spec.deployment, ColocatedDeployment)
+    return run_colocated(spec, spec.deployment, model, machine, prices, kernels)
+
+
+def _processor(name: str, document: Document, loc: tuple[str | int, ...]) -> Machine:
+    """A GPU or CPU by name. Raises InfeasibleError for PE arrays."""
+    found = load_machine(name, doc=document, loc=loc)
+    if isinstance(found, SpatialMachine):
+        raise InfeasibleError(document.issue(loc, f"models run on processors; {found.name} is a machine of PE arrays"))
+    return found
+
+
 def _ideal(
     spec: ModelWorkload, asked: IdealDeployment, document: Document, model: Model, machine: Machine, prices: PriceProfile | None
 ) -> ModelEstimate:
     """The bound of arXiv 2507.19427: the sum of the parts, each where it costs least."""
     machines = [machine]
     for index, name in enumerate(asked.hardware):
-        other = load_machine(name, doc=document, loc=("deployment", "hardware", index))
-        if isinstance(other, SpatialMachine):
-            raise InfeasibleError(document.issue(("deployment", "hardware", index), f"{other.name} is a machine of PE arrays"))
+        other = _processor(name, document, ("deployment", "hardware", index))
         if other.name not in [known.name for known in machines]:
             machines.append(other)
     needed = ideal.need(model, spec.context, Conventions(asked.mla_value, asked.linear_core))

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field, replace
 from math import ceil
 
 from attnsim.errors import InfeasibleError
+from attnsim.evaluate import collectives
+from attnsim.machine.fabric import fabric_of
 from attnsim.machine.machine import Machine
 from attnsim.schedule.schedule import Schedule
 from attnsim.serving.kernels import NOTHING, Cost, core, product, streaming
@@ -109,7 +111,7 @@ def _layer(asked: Question, layer: Layer) -> Iterator[tuple[str, Cost]]:
     yield "norms", streaming(machine, 3 * rows * width).times(2)  # what is added and the sum are read, the sum is written, twice a layer
     for matrix in fused(layer.of("attention"), asked.model.spec.hidden):
         yield "projections", _matrix(asked, matrix, rows, tp)
-    yield "attention", _core(asked, layer)
+    yield "attention", core_cost(machine, layer, asked.requests, asked.tokens, asked.context, tp, asked.schedule)
     for matrix in layer.of("router"):
         yield "router", _matrix(asked, matrix, rows, 1)
     for matrix in layer.of("ffn"):
@@ -176,43 +178,38 @@ def _expert(asked: Question, matrix: Matrix) -> Cost:
     return product(asked.machine, max(1, ceil(chosen * own / met)), depth, cols, asked.dtype, max(1, round(met)))
 
 
-def _core(asked: Question, layer: Layer) -> Cost:
-    spec, tp = layer.core.spec, asked.deployment.tp
+def core_cost(machine: Machine, layer: Layer, requests: int, tokens: int, context: int, tp: int, schedule: Schedule | None) -> Cost:
+    """Attention of `requests` requests with `tokens` tokens each, its heads cut over `tp` devices, computed in 16 bits.
+
+    Decoding from a cache in a narrower format moves fewer bytes, which saves time as far as they are what takes it.
+    """
+    spec = layer.core.spec
     if isinstance(spec, LinearAttention):
-        state = layer.core.state_bytes / tp
-        return streaming(asked.machine, asked.requests * 2 * state)
+        return streaming(machine, requests * 2 * layer.core.state_bytes / tp)
     heads = spec.heads // tp
     groups = max(1, getattr(spec, "kv_heads", heads) // tp)
-    dtype = ACTIVATION  # caches in narrower formats are computed in 16 bits
-    cost = core(asked.machine, spec, asked.requests, asked.tokens, max(asked.context, asked.tokens), dtype, heads, groups, asked.schedule)
-    stored, read = element_bytes(layer.core.kv), element_bytes(dtype)
-    if asked.tokens == 1 and stored < read:
-        return _narrow(asked, cost, stored / read)
-    return cost
-
-
-def _narrow(asked: Question, cost: Cost, share: float) -> Cost:
-    """Decoding from a cache in a narrower format: fewer bytes where the cache is what takes the time."""
-    memory = cost.bytes / asked.machine.memory.sustained
-    saved = min(memory, cost.seconds) * (1.0 - share)
-    faster = max(cost.seconds - saved, cost.flops / asked.machine.peak_flops(ACTIVATION))
+    cost = core(machine, spec, requests, tokens, max(context, tokens), ACTIVATION, heads, groups, schedule)
+    share = element_bytes(layer.core.kv) / element_bytes(ACTIVATION)
+    if tokens > 1 or share >= 1:
+        return cost
+    saved = min(cost.bytes / machine.memory.sustained, cost.seconds) * (1.0 - share)
+    faster = max(cost.seconds - saved, cost.flops / machine.peak_flops(ACTIVATION))
     return Cost(faster, cost.bound_s * share, cost.flops, cost.bytes * share, cost.energy_j)
 
 
 def _collectives(asked: Question, layer: Layer) -> Iterator[tuple[str, float, float]]:
     """(name, seconds, bytes sent by a device) of what stands between the kernels of a layer."""
-    from attnsim.evaluate import collectives
-
     deployment, machine = asked.deployment, asked.machine
     amount = asked.rows * asked.model.spec.hidden * element_bytes(ACTIVATION)
     routed = next((matrix for matrix in layer.of("ffn") if matrix.experts > 1), None)
     if deployment.tp > 1:
-        reduced = collectives.all_reduce(amount, deployment.tp, machine.links["nvlink"])
+        reduced = collectives.all_reduce(amount, deployment.tp, fabric_of(machine))
         times = 1 if routed is not None and deployment.ep > 1 else 2
         yield "all-reduce", times * reduced.time_s, times * sum(reduced.sent.values())
     if routed is not None and deployment.ep > 1:
-        node = machine.links["nvlink"].peers or 1 if "nvlink" in machine.links else 1
-        where = machine.links["nvlink"] if deployment.ep <= node else machine.links["nic"]
+        fabric = fabric_of(machine)
+        # Between nodes every pair of devices talks over the network, as the low-latency kernels of DeepEP do.
+        where = fabric if deployment.ep <= fabric.node or fabric.outer is None else fabric.outer
         tokens = asked.rows / deployment.tp
         for moved in (
             collectives.moe_dispatch(tokens, asked.model.spec.hidden, routed.active, deployment.ep, where),

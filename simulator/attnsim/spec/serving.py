@@ -47,7 +47,38 @@ class ColocatedDeployment(Spec):
     memory: Share = Field(default=0.9, description="share of the memory that weights and cache may take")
 
 
-Deployment = Annotated[IdealDeployment | ColocatedDeployment, Field(discriminator="kind")]
+class AfdDeployment(Spec):
+    """Attention and FFN on servers of their own, micro-batches going round between them (arXiv 2507.19427, section 5; arXiv 2504.02263)."""
+
+    kind: Literal["afd"]
+    attention: Size = Field(description="servers of attention (x of xAyF)")
+    ffn: Size = Field(description="servers of the FFN (y of xAyF)")
+    attention_machine: str | None = Field(default=None, description="left out: the machine asked about")
+    ffn_machine: str | None = Field(default=None, description="left out: the machine asked about")
+    gpus_per_server: Size = 8
+    micro_batches: Size = Field(
+        default=3, description="micro-batches in flight, one in each of attention, network and FFN; 4: a stage for each way of the network"
+    )
+    sync: Seconds = Field(
+        default=0.0, description="time a stage waits for the slowest of its devices (jitter), beside the longest of the three"
+    )
+    memory: Share = Field(default=0.9, description="share of the memory that weights and cache may take")
+
+
+class OffloadDeployment(Spec):
+    """Attention on devices chosen for their memory, everything else on devices of compute (Lamina, arXiv 2405.01814v2): DOP(a, b)."""
+
+    kind: Literal["offload"]
+    compute: Size = Field(description="devices of compute (a), which share every matrix")
+    memory: Size = Field(description="devices of memory (b), which share the requests")
+    compute_machine: str | None = Field(default=None, description="left out: the machine asked about")
+    memory_machine: str | None = Field(default=None, description="left out: the machine asked about")
+    batches: Size = Field(default=2, description="batches that take turns (rotational staggered pipeline)")
+    overlap: bool = Field(default=True, description="new keys and values travel while attention over the cache runs")
+    share: Share = Field(default=0.9, description="share of the memory that the cache may take")
+
+
+Deployment = Annotated[IdealDeployment | ColocatedDeployment | AfdDeployment | OffloadDeployment, Field(discriminator="kind")]
 
 
 class ModelWorkload(Spec):
@@ -57,6 +88,7 @@ class ModelWorkload(Spec):
     kind: Literal["model"]
     name: str = Field(min_length=1)
     title: str = ""
+    source: str = ""
     model: str | dict[str, Any] = Field(description="library name, path, or an inline model")
     phase: Literal["decode", "prefill"] = "decode"
     context: Size = Field(description="tokens of a request: those before the one decoded, or those of the prompt")
