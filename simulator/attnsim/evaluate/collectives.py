@@ -101,7 +101,8 @@ def all_reduce(amount: float, devices: int, where: Where, algorithm: str = "") -
 def broadcast(amount: float, devices: int, where: Where, algorithm: str = "") -> Collective:
     """One device sends the same `amount` bytes to all others.
 
-    Binomial: ceil(lg n) (alpha + N beta). Scatter and all-gather (van de Geijn): (ceil(lg n) + n - 1) alpha + 2(n-1)/n N beta. Direct, within the node: alpha + (n-1)N beta. Over nodes: between one device of each, then inside.
+    Binomial: ceil(lg n) (alpha + N beta). Scatter and all-gather (van de Geijn): (ceil(lg n) + n - 1) alpha + 2(n-1)/n N beta.
+    Direct, within the node: alpha + (n-1)N beta. Over nodes: between one device of each, then inside.
     """
     return _collective("broadcast", _broadcast_plans, amount, devices, where, algorithm, lambda n: 1.0, lambda g, m: 1.0 / g)
 
