@@ -110,6 +110,11 @@ def sparse() -> str:
     return by_check("s2-attention", "moa", "vmoba")
 
 
+def communication() -> str:
+    """The tables of collectives."""
+    return by_check("deepep")
+
+
 def archs() -> str:
     """One row a machine: processors, memory, dense peaks."""
 
@@ -168,6 +173,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "published": published,
     "neighborhood": neighborhood,
     "sparse": sparse,
+    "communication": communication,
     "schedules": schedules,
     "accuracy": accuracy,
 }

@@ -157,3 +157,11 @@ def test_mistakes_in_a_price_list(old: str, new: str, place: str, words: str, tm
         load_prices(path)
     (issue,) = caught.value.issues
     assert str(issue).replace(f"{tmp_path}/mine.yaml:", "").startswith(place) and words in str(issue), str(issue)
+
+
+def test_a_price_list_is_no_machine_and_a_machine_no_price_list() -> None:
+    prices, h100 = library.find("prices", "prices").path, library.find("arch", "h100_sxm").path
+    with pytest.raises(SpecError, match="this is a price list, but an arch is needed here"):
+        load_machine(prices)
+    with pytest.raises(SpecError, match="this is an arch, but a price list is needed here: kind 'prices', not 'gpu'"):
+        load_prices(h100)

@@ -21,7 +21,7 @@ KINDS: tuple[Kind, ...] = ("arch", "workload", "cascade", "schedule", "model", "
 @format_option(*FORMATS)
 @output_option
 def command(kind: str | None, format_: str | None, output: str | None) -> None:
-    """List the machines, workloads, cascades, schedules, models and price profiles that ship.
+    """List machines, workloads, cascades, schedules, models, price profiles.
 
     Each with its aliases, title and where it was found: your own folders (environment variable ATTNSIM_PATH) come before the shipped
     library. Without KIND, everything.

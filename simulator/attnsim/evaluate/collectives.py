@@ -55,7 +55,7 @@ class Collective:
 
 
 def send(amount: float, link: Link, pairs: int = 1) -> Collective:
-    """One device sends `amount` bytes to another; `pairs` of such messages share the link (alpha + n beta, Thakur et al., section 3)."""
+    """One device sends `amount` bytes to another; `pairs` of such messages share the link (alpha + n beta)."""
     _checked(amount, max(1, pairs) + 1)
     time = link.latency_s + pairs * amount / link.rate()
     return Collective("send", "direct", 2, amount, time, pairs * amount / link.nominal(), 1, {link.name: amount})
@@ -64,7 +64,7 @@ def send(amount: float, link: Link, pairs: int = 1) -> Collective:
 def many_to_many(amount: float, senders: int, receivers: int, link: Link) -> Collective:
     """Each of `senders` spreads `amount` bytes evenly over `receivers`, other devices: attention to experts and back (M2N).
 
-    The busier side sets the time: arXiv 2504.02263 (MegaScale-Infer), section 4, T_c = max(bytes sent / W_a, bytes received / W_e).
+    The busier side sets the time: arXiv 2504.02263 (MegaScale-Infer), T_c = max(bytes sent / W_a, bytes received / W_e).
     """
     _checked(amount, senders)
     _checked(amount, receivers)
@@ -77,7 +77,7 @@ def many_to_many(amount: float, senders: int, receivers: int, link: Link) -> Col
 def all_gather(amount: float, devices: int, where: Where, algorithm: str = "") -> Collective:
     """Every device ends with the same `amount` bytes, of which it held 1/devices.
 
-    Ring: (n-1) alpha + (n-1)/n N beta. Bruck: ceil(lg n) alpha + the same (Thakur et al., section 4.1; NCCL's PAT). Direct: 1 alpha.
+    Ring: (n-1) alpha + (n-1)/n N beta. Bruck: ceil(lg n) alpha + the same (as NCCL's PAT). Direct: 1 alpha.
     """
     return _collective("all-gather", _gather_plans, amount, devices, where, algorithm, _gather_bound)
 
@@ -101,8 +101,8 @@ def all_reduce(amount: float, devices: int, where: Where, algorithm: str = "") -
 def broadcast(amount: float, devices: int, where: Where, algorithm: str = "") -> Collective:
     """One device sends the same `amount` bytes to all others.
 
-    Binomial: ceil(lg n) (alpha + N beta). Scatter and all-gather (van de Geijn): (ceil(lg n) + n - 1) alpha + 2(n-1)/n N beta (Thakur et
-    al., section 4.2). Direct, within the node: alpha + (n-1)N beta. Over nodes: between one device of each, then inside.
+    Binomial: ceil(lg n) (alpha + N beta). Scatter and all-gather (van de Geijn): (ceil(lg n) + n - 1) alpha + 2(n-1)/n N beta.
+    Direct, within the node: alpha + (n-1)N beta. Over nodes: between one device of each, then inside.
     """
     return _collective("broadcast", _broadcast_plans, amount, devices, where, algorithm, lambda n: 1.0, lambda g, m: 1.0 / g)
 

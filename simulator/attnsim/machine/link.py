@@ -1,6 +1,6 @@
 """A link between devices, with what the alpha-beta model needs: a message of `n` bytes takes `latency_s + n / rate`.
 
-The model is that of Hockney (1994), used for collectives by Thakur, Rabenseifner and Gropp (2005), section 3.
+The model is that of Hockney (1994), used for collectives by Thakur, Rabenseifner and Gropp (2005).
 """
 
 from __future__ import annotations

@@ -30,8 +30,11 @@ class PriceProfile:
 
     def price(self, machine: str) -> float:
         """Price of an hour of `machine` (a library name or alias) in `unit`; raises MissingDataError when the profile has none."""
-        name = known_machines().get(fold(machine))
-        found = {fold(key): value for key, value in self.prices.items()}.get(fold(name or machine))
+        by_name = {fold(key): value for key, value in self.prices.items()}
+        found = by_name.get(fold(machine))
+        name = None if found is not None else known_machines().get(fold(machine))  # looking for aliases reads every machine's header
+        if name is not None:
+            found = by_name.get(fold(name))
         if found is None:
             hint = "" if name else suggest(machine, self.prices)  # a machine that exists is no slip
             raise MissingDataError(f"price profile '{self.name}' has no price for '{machine}'{hint}; it has {', '.join(self.prices)}")

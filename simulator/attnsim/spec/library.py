@@ -164,6 +164,8 @@ def _check_kind(kind: Kind, doc: Document) -> None:
 
 
 def _article(kind: str) -> str:
+    if kind == "prices":
+        return "a price list"
     return f"an {kind}" if kind[0] in "aeiou" else f"a {kind}"
 
 
