@@ -98,6 +98,9 @@ class Published(Spec):
 
     parameters: Annotated[float, Field(gt=0)] | None = None
     activated: Annotated[float, Field(gt=0)] | None = Field(default=None, description="parameters that one token goes through")
+    activated_embeddings: Literal["both", "head", "none"] = Field(
+        default="both", description="what `activated` counts of the embedding and the head: both matrices, the head alone, none"
+    )
     source: str = ""
 
 
