@@ -18,7 +18,7 @@ from attnsim.evaluate.point import Point
 from attnsim.evaluate.power import Dynamic, dynamic_energy, energy, settled_clock
 from attnsim.evaluate.selection import scoring, selection_kernels
 from attnsim.evaluate.traffic import Traffic
-from attnsim.evaluate.unfused import combine_kernel, helper_kernel, permute_kernel, unfused_kernel
+from attnsim.evaluate.unfused import combine_kernel, helper_kernel, permute_kernel, unfused_kernels
 from attnsim.evaluate.walks import query_walks
 from attnsim.mask.banded import CAUSAL
 from attnsim.mask.perhead import record_of_heads
@@ -40,14 +40,18 @@ def kernels_of(point: Point) -> tuple[Kernel, ...]:
     schedule.require(point.context, {"dense"} if point.context["mask"] == "dense" else point.mask.kinds)
     _check_labels(point)
     if spec.fusion == "none":
-        return tuple(unfused_kernel(point, (einsum,), einsum.label) for einsum in cascade.einsums)
+        return tuple(kernel for einsum in cascade.einsums for kernel in unfused_kernels(point, (einsum,), einsum.label))
+    if spec.fusion == "stream":
+        return unfused_kernels(point, cascade.einsums, cascade.name)
     if isinstance(spec.fusion, list):
         grouped = {label: index for index, labels in enumerate(spec.fusion) for label in labels}
         groups: dict[object, list[str]] = {}
         for einsum in cascade.einsums:
             groups.setdefault(grouped.get(einsum.label, einsum.label), []).append(einsum.label)
         return tuple(
-            unfused_kernel(point, tuple(cascade.by_label[name] for name in labels), "+".join(labels)) for labels in groups.values()
+            kernel
+            for labels in groups.values()
+            for kernel in unfused_kernels(point, tuple(cascade.by_label[name] for name in labels), "+".join(labels))
         )
     main = fused_kernel(point, main_einsums(point), spec.name)
     kernels = [*(helper_kernel(point, helper) for helper in spec.before), main, *(helper_kernel(point, helper) for helper in spec.after)]

@@ -15,8 +15,10 @@ from attnsim.spec import library
 Loc = tuple[str | int, ...]
 Fault = tuple[Loc, str]
 
-#: What a condition may ask beside the ranks of the cascade; `Point.context` provides exactly these.
-CONTEXT_NAMES = ("kind", "isa", "vendor", "dtype", "mask", "axes", "direction", "group", "processors", "scratch_kib")
+#: Of a matrix product in a kernel of its own: its output, what it reduces over, and how many products one kernel computes.
+PRODUCT_NAMES = ("rows", "cols", "depth", "products")
+#: What a condition may ask beside the ranks of the cascade; `Point.context` provides these, a product its own four.
+CONTEXT_NAMES = ("kind", "isa", "vendor", "dtype", "mask", "axes", "direction", "group", "processors", "scratch_kib", *PRODUCT_NAMES)
 
 
 def check_names(schedule: Schedule, cascade: Cascade | None = None) -> None:
@@ -50,6 +52,8 @@ def _loop_faults(schedule: Schedule, own: Cascade) -> Iterator[Fault]:
             yield ("loops", grids[0], "ranks"), f"the grid leaves out {', '.join(missing)}; every batch rank is spread over CTAs"
     if spec.split is not None and spec.fusion == "all" and spec.split.rank not in schedule.sequential:
         yield ("split", "rank"), f"{spec.split.rank} is not walked by a sequential loop, so its walk cannot be split"
+    if spec.split is not None and spec.fusion != "all" and spec.split.rank != "depth":
+        yield ("split", "rank"), f"matrix products in kernels of their own split their reduction: write depth, not {spec.split.rank}"
     if spec.backward is not None:
         try:
             library.find("schedule", spec.backward)

@@ -75,10 +75,26 @@ class Schedule:
         row = _first(self.spec.tiles, context)
         if row is not None:
             return row
+        raise self._no_tile(context)
+
+    def tile_rows(self, context: Context) -> tuple[Tile, ...]:
+        """The rows of the tile table that a kernel may take: all that hold where it takes the fastest, else the first.
+
+        Raises:
+            InfeasibleError: no row holds for these sizes.
+        """
+        if self.spec.tile_rule == "first":
+            return (self.tile(context),)
+        rows = tuple(row for row in self.spec.tiles if holds(row.when, context))
+        if not rows:
+            raise self._no_tile(context)
+        return rows
+
+    def _no_tile(self, context: Context) -> InfeasibleError:
         shown = ", ".join(f"{name}={context[name]}" for name in ("E", "F", "dtype", "isa") if name in context)
         asked = sorted({name for row in self.spec.tiles if row.when for name in condition_names(row.when) if name not in context})
         why = f": its rows ask for {', '.join(asked)}, which this cascade does not have" if asked else ""
-        raise InfeasibleError(f"schedule {self.name} has no tile for {shown}{why}; add a row to `tiles`")
+        return InfeasibleError(f"schedule {self.name} has no tile for {shown}{why}; add a row to `tiles`")
 
     def constant(self, entries: Sequence[_Constant], context: Context, default: float) -> float:
         """The value of the first entry that holds, or `default` for a kernel without this effect."""

@@ -154,6 +154,8 @@ class Tile(Spec):
     registers: Size | None = Field(default=None, description="registers per thread of the computing warps")
     rows: Size | None = Field(default=None, description="of a matrix product in a kernel of its own: rows of the output a CTA computes")
     cols: Size | None = Field(default=None, description="and columns, whatever ranks they are made of")
+    depth: Size | None = Field(default=None, description="and the step of its reduction, in which a split divides it")
+    cluster: Size | None = Field(default=None, description="CTAs of it that load the tile of an operand they share once (multicast)")
 
     @model_validator(mode="before")
     @classmethod
@@ -171,7 +173,7 @@ class Tile(Spec):
         for name, value in (self.__pydantic_extra__ or {}).items():
             if not (name[:1].isupper() and name.isalnum()):
                 raise FieldError(
-                    "unknown field; a tile row holds `when`, `warps`, `ctas`, `registers`, `rows`, `cols` and sizes by rank, as `P: 128`",
+                    "unknown field; a tile row holds `when`, `warps`, `ctas`, `registers`, `rows`, `cols`, `depth`, `cluster` and sizes by rank, as `P: 128`",
                     name,
                 )
             _check_size(name, value)
@@ -234,7 +236,7 @@ class Constants(Spec):
 class Split(Spec):
     """How the sequential rank is split over several CTAs when the grid is small (split-KV)."""
 
-    rank: str
+    rank: str = Field(description="of a sequential loop; of a matrix product in a kernel of its own: depth, its reduced ranks")
     rule: Literal["wave-efficiency", "fill", "stream-k"] = Field(
         description="wave-efficiency: FlashAttention's heuristic; fill: as many as fit in one wave; stream-k: each slot gets as many tiles"
     )
@@ -303,12 +305,18 @@ class ScheduleSpec(Spec):
     requires: str | None = Field(
         default=None, description="condition on machine and workload, for example 'isa == sm_90 and dtype in [fp16, bf16, fp8]'"
     )
-    fusion: Literal["all", "none"] | list[list[str]] = Field(
+    fusion: Literal["all", "none", "stream"] | list[list[str]] = Field(
         default="all",
-        description="all: one kernel; none: each Einsum its own kernel; or lists of the Einsums fused into one streaming kernel",
+        description="all: one kernel; none: each Einsum its own kernel; stream: all in one streaming kernel; or lists of the Einsums fused "
+        "into one streaming kernel",
     )
     loops: list[Loop] = Field(default_factory=list, description="outermost first")
     tiles: Annotated[list[Tile], BeforeValidator(_listed)] = Field(default_factory=list)
+    tile_rule: Literal["first", "fastest"] = Field(
+        default="first",
+        description="which row of `tiles` a kernel takes: the first that holds, or, for a matrix product in a kernel of its own, the one of "
+        "all that hold that is fastest here, as a library's heuristic tries to find it",
+    )
     tile_choices: Annotated[list[Tile], BeforeValidator(_listed)] = Field(
         default_factory=list,
         description="all tiles the kernel is built for, rows as in `tiles`; `attnsim recommend` tries those whose `when` holds",
@@ -360,6 +368,8 @@ class ScheduleSpec(Spec):
     def _loops_fit_fusion(self) -> ScheduleSpec:
         if self.fusion == "all" and not any(loop.parallel for loop in self.loops):
             raise FieldError("a fused schedule needs a parallel loop: {ranks: [P, B, H], parallel: cta}", "loops")
+        if self.tile_rule == "fastest" and (self.fusion != "none" or any(row.rows is None or row.cols is None for row in self.tiles)):
+            raise FieldError("only `fusion: none` with `rows` and `cols` in every row of `tiles` takes the fastest one", "tile_rule")
         if "topk" in self.masks and self.selection is None:
             raise FieldError(
                 "a kernel of topk masks says how it chooses: add `selection: {cascade: block-scores, schedule: matmul}`", "masks"

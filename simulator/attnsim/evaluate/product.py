@@ -1,0 +1,213 @@
+"""Matrix products in kernels of their own, as libraries run them: output tiles over CTAs, operands re-read through the shared cache.
+
+Y[x, m, n] = X[x, m, k] * W[x, k, n]: ranks of the first operand alone are rows, of the second alone columns, of both repeated (batch,
+experts), the reduced ones the depth. A CTA computes rows x cols of a tile, padded, over the depth or a split of it. Operands come from memory
+once and from the shared cache once a tile; a cluster of CTAs loads what its CTAs share once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import ceil, prod
+
+from attnsim.cascade.einsum import Einsum
+from attnsim.evaluate.kernel import Kernel, stretched_cycles
+from attnsim.evaluate.makespan import makespan
+from attnsim.evaluate.occupancy import Occupancy
+from attnsim.evaluate.point import Point
+from attnsim.evaluate.streaming import level_times, streaming_kernel
+from attnsim.evaluate.traffic import STATE_BYTES, Traffic
+from attnsim.evaluate.work import Work
+from attnsim.schedule.condition import Value, holds
+from attnsim.schedule.split import split_count
+from attnsim.spec.schedule import Tile
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Of one kernel: `products` products of (rows x depth) and (depth x cols)."""
+
+    rows: int
+    cols: int
+    depth: int
+    products: int
+
+
+def product_kernels(point: Point, einsum: Einsum, sizes: Mapping[str, int], traffic: Traffic, name: str) -> tuple[Kernel, ...]:
+    """The kernel of one matrix product, and the one that adds its splits; traffic: every operand and result once.
+
+    Raises:
+        InfeasibleError: no tile row holds.
+    """
+    shape = _shape(point, einsum, sizes)
+    context = {**point.context, "rows": shape.rows, "cols": shape.cols, "depth": shape.depth, "products": shape.products}
+    rows = point.schedule.tile_rows(context) if point.schedule.spec.tiles else (None,)
+    if len(rows) == 1 and (rows[0] is None or rows[0].rows is None or rows[0].cols is None):
+        return (_by_rank(point, einsum, rows[0], sizes, traffic, name, context),)
+    unit = point.machine.matmul_unit(point.dtype) or next(iter(point.machine.units))
+    clock = point.machine.clock(unit)
+
+    def seconds(kernels: tuple[Kernel, ...]) -> float:
+        return sum(kernel.seconds(clock) + point.machine.launch.graph_s for kernel in kernels)
+
+    candidates = [
+        _tiled(point, einsum, row, shape, _splits(point, row, shape, context), traffic, name, context) for row in rows if row is not None
+    ]
+    return min(candidates, key=seconds)
+
+
+def _apart(point: Point, einsum: Einsum) -> tuple[list[str], list[str]]:
+    """Ranks of the output over which the product is repeated because the cascade says so, and the others."""
+    batch = {*point.cascade.batch, *point.cascade.groups}
+    return [rank for rank in einsum.ranks if rank in batch], [rank for rank in einsum.output.ranks if rank not in batch]
+
+
+def _shape(point: Point, einsum: Einsum, sizes: Mapping[str, int]) -> Shape:
+    repeated, kept = _apart(point, einsum)
+    first, second = (set(operand.ranks) for operand in einsum.operands)
+    repeated += [rank for rank in kept if rank in first and rank in second]
+    rows, cols = ([rank for rank in kept if rank in side and rank not in other] for side, other in ((first, second), (second, first)))
+    reduced = [rank for rank in einsum.ranks if rank not in einsum.output.ranks and rank not in repeated]
+    return Shape(*(prod(sizes[rank] for rank in ranks) for ranks in (rows, cols, reduced, repeated)))
+
+
+def _splits(point: Point, row: Tile, shape: Shape, context: Mapping[str, Value]) -> int:
+    """How many CTAs share the reduction of a tile."""
+    spec = point.schedule.spec
+    if spec.split is None or not holds(spec.split.when, context):
+        return 1
+    tiles = shape.products * ceil(shape.rows / int(row.rows or 1)) * ceil(shape.cols / int(row.cols or 1))
+    return split_count(spec.split, tiles, ceil(shape.depth / int(row.depth or shape.depth)), point.machine.processors)
+
+
+def _tiled(
+    point: Point, einsum: Einsum, row: Tile, shape: Shape, splits: int, whole: Traffic, name: str, context: Mapping[str, Value]
+) -> tuple[Kernel, ...]:
+    """With a row of the tile table that gives rows and columns."""
+    schedule, spec, machine = point.schedule, point.schedule.spec, point.machine
+    side, width, step = int(row.rows or 1), int(row.cols or 1), int(row.depth or shape.depth)
+    down, across = ceil(shape.rows / side), ceil(shape.cols / width)
+    depth = ceil(ceil(shape.depth / step) / splits) * step
+    splits = ceil(shape.depth / depth)
+    ctas = shape.products * down * across * splits
+    each = Work()
+    for term in einsum.terms:
+        each.add(point, point.unit(einsum, term.kind), term.kind, float(side * width * depth) * term.per_element)
+    _operand_reads(point, row, side, width, depth, each)
+    cost = max(stretched_cycles(point, each.cycles).values()) + schedule.constant(spec.constants.cta_overhead, context, 0.0)
+    traffic = Traffic()
+    traffic.merge(whole)
+    _cached(point, einsum, shape, (down, across), int(row.cluster or 1), traffic)
+    after: tuple[Kernel, ...] = ()
+    if splits > 1:
+        after = (_sum_of_splits(point, einsum, shape, splits, traffic, name),)
+    level_s = level_times(point, traffic, schedule.constant(spec.constants.memory_efficiency, context, 1.0))
+    if point.shared is not None:  # a processor draws at most its share of the cache's rate
+        cache = machine.levels[point.shared].name
+        level_s[cache] /= min(1.0, ctas / machine.processors)
+    resident = row.ctas or 1
+    kernel = Kernel(
+        name=name,
+        compute_cycles=makespan([(ctas, cost)], 1, machine.processors, resident),
+        busy_cycles={unit: ctas * cycles / machine.processors for unit, cycles in each.cycles.items()},
+        ops={unit: {kind: ctas * count for kind, count in kinds.items()} for unit, kinds in each.ops.items()},
+        smem_bytes=ctas * each.smem_bytes,
+        traffic=traffic,
+        level_s=level_s,
+        exposed_memory=schedule.exposed("memory", context),
+        fixed_s=schedule.constant(spec.constants.kernel_overhead, context, 0.0),
+        ctas=ctas,
+        tile={"rows": side, "cols": width},
+        splits=splits,
+        occupancy=Occupancy(resident, "schedule", 0.0),
+        slots=resident * machine.processors,
+        filled=shape.rows * shape.cols / (down * side * across * width),
+    )
+    return (kernel, *after)
+
+
+def _operand_reads(point: Point, row: Tile, side: int, width: int, depth: int, work: Work) -> None:
+    """What the matrix instructions of a CTA read from its processor's own memory: a side of the tile once, and the other once for every
+    instruction that covers a part of the first (arXiv 2603.05451, section 3.1).
+    """
+    if point.local is None or not point.tensor_path:
+        return
+    level, path = point.machine.levels[point.local], point.machine.path("tensor", point.tensor_path)
+    least = min(first + ceil(first / path.covered(first, row.warps or 1)) * second for first, second in ((side, width), (width, side)))
+    work.smem_bytes = least * depth * point.element
+    if level.bytes_per_cycle:
+        work.cycles[level.name] = work.smem_bytes / level.bytes_per_cycle
+
+
+def _cached(point: Point, einsum: Einsum, shape: Shape, grid: tuple[int, int], cluster: int, traffic: Traffic) -> None:
+    """Reads of the operands from the shared cache: each side of the output once for every tile along the other."""
+    if point.shared is None:
+        return
+    down, across = grid
+    rows, cols = (float(shape.products * shape.depth * extent) for extent in (shape.rows, shape.cols))
+    by_rows, by_cols = rows * across, cols * down
+    # the cluster lies along the side where sharing saves more
+    if by_rows * (1 - 1 / min(cluster, across)) > by_cols * (1 - 1 / min(cluster, down)):
+        by_rows /= min(cluster, across)
+    else:
+        by_cols /= min(cluster, down)
+    cache = point.machine.levels[point.shared].name
+    first, second = einsum.operands
+    for operand, once, loaded in ((first, rows, by_rows), (second, cols, by_cols)):
+        if loaded > once:
+            traffic.add(cache, operand.name, "read", (loaded - once) * point.stored(operand.name))
+
+
+def _sum_of_splits(point: Point, einsum: Einsum, shape: Shape, splits: int, traffic: Traffic, name: str) -> Kernel:
+    """The kernel that adds the partial results in fp32; they pass through the shared cache, and through memory where they do not fit."""
+    machine, label = point.machine, einsum.label
+    elements = float(shape.products * shape.rows * shape.cols)
+    partial = splits * elements * STATE_BYTES
+    own, places = Traffic(), [machine.memory.name]
+    if point.shared is not None:
+        level = machine.levels[point.shared]
+        places = [level.name, *(places if partial > level.capacity_bytes else ())]
+        own.add(level.name, label, "write", elements * point.stored(label))
+    own.add(machine.memory.name, label, "write", elements * point.stored(label))
+    for place in places:
+        own.add(place, label, "read", partial)
+    for level_name, tensors in traffic.moved.items():
+        tensors[label]["write"] = partial if level_name in places else 0.0
+    work = Work()
+    work.add(point, "vector", "add", splits * elements)
+    return streaming_kernel(point, work, own, f"{name} sum of splits")
+
+
+def _by_rank(
+    point: Point, einsum: Einsum, row: Tile | None, sizes: Mapping[str, int], traffic: Traffic, name: str, context: Mapping[str, Value]
+) -> Kernel:
+    """With tile sizes by rank, or none: whole tiles of the output, operands read once."""
+    schedule, tile = point.schedule, {} if row is None else row.sizes()
+    repeated, kept = _apart(point, einsum)
+    sides = {rank: (sizes[rank], tile.get(rank, sizes[rank])) for rank in kept}
+    resident = 1 if row is None else row.ctas or 1
+    reduced = prod(sizes[rank] for rank in einsum.ranks if rank not in einsum.output.ranks and rank not in repeated)
+    padded = float(reduced * prod(side for _, side in sides.values()))
+    ctas = prod(sizes[rank] for rank in repeated) * prod(ceil(size / side) for size, side in sides.values())
+    each = Work()
+    for term in einsum.terms:
+        each.add(point, point.unit(einsum, term.kind), term.kind, padded * term.per_element)
+    cost = max(stretched_cycles(point, each.cycles).values()) + schedule.constant(schedule.spec.constants.cta_overhead, context, 0.0)
+    processors = point.machine.processors
+    return Kernel(
+        name=name,
+        compute_cycles=makespan([(ctas, cost)], 1, processors, resident),
+        busy_cycles={unit: ctas * cycles / processors for unit, cycles in each.cycles.items()},
+        ops={unit: {kind: ctas * count for kind, count in kinds.items()} for unit, kinds in each.ops.items()},
+        smem_bytes=0.0,
+        traffic=traffic,
+        level_s=level_times(point, traffic),
+        exposed_memory=schedule.exposed("memory", context),
+        fixed_s=schedule.constant(schedule.spec.constants.kernel_overhead, context, 0.0),
+        ctas=ctas,
+        tile={rank: side for rank, (_, side) in sides.items()},
+        splits=1,
+        occupancy=Occupancy(resident, "schedule", 0.0),
+        slots=resident * processors,
+    )
