@@ -15,10 +15,11 @@ from attnsim.machine.machine import Machine
 from attnsim.schedule.schedule import Schedule
 from attnsim.serving.colocated import ACTIVATION, core_cost, fused
 from attnsim.serving.ideal import VALUES_SENT
-from attnsim.serving.kernels import NOTHING, Cost, product, streaming
+from attnsim.serving.kernels import LIMITED, NOTHING, Cost, product, streaming
 from attnsim.serving.model import Layer, Model
 from attnsim.spec.dtype import element_bytes
 from attnsim.spec.serving import AfdDeployment
+from attnsim.spec.workload import Conditions
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class Question:
     attention_dtype: str
     ffn_dtype: str
     schedule: Schedule | None = None
+    conditions: Conditions = LIMITED
 
     @property
     def attention_gpus(self) -> int:
@@ -85,12 +87,12 @@ def _attention(asked: Question, layer: Layer) -> Cost:
     cost = streaming(machine, 3 * rows * asked.model.spec.hidden * element_bytes(ACTIVATION)).times(2)
     for matrix in fused(layer.of("attention"), asked.model.spec.hidden):
         if matrix.shard == "depth":
-            cost += product(machine, rows * gpus, ceil(matrix.depth / gpus), matrix.cols, asked.attention_dtype)
+            cost += product(machine, rows * gpus, ceil(matrix.depth / gpus), matrix.cols, asked.attention_dtype, 1, asked.conditions)
         else:
-            cost += product(machine, rows, matrix.depth, matrix.cols, asked.attention_dtype, matrix.copies)
+            cost += product(machine, rows, matrix.depth, matrix.cols, asked.attention_dtype, matrix.copies, asked.conditions)
     for matrix in layer.of("router"):
-        cost += product(machine, rows, matrix.depth, matrix.cols, asked.attention_dtype)
-    return cost + core_cost(machine, layer, rows, 1, asked.context, 1, asked.schedule)
+        cost += product(machine, rows, matrix.depth, matrix.cols, asked.attention_dtype, 1, asked.conditions)
+    return cost + core_cost(machine, layer, rows, 1, asked.context, 1, asked.schedule, asked.conditions)
 
 
 def _ffn(asked: Question, layer: Layer) -> Cost:
@@ -102,11 +104,11 @@ def _ffn(asked: Question, layer: Layer) -> Cost:
             depth, cols = (ceil(depth / gpus), cols) if matrix.shard == "depth" else (depth, ceil(cols / gpus))
             own = ceil(matrix.experts / servers)
             rows = max(1, ceil(asked.tokens * matrix.active / matrix.experts))
-            cost += product(machine, rows, depth, cols, asked.ffn_dtype, own)
+            cost += product(machine, rows, depth, cols, asked.ffn_dtype, own, asked.conditions)
         else:  # shared experts and dense layers are cut over all GPUs
             cut = gpus * servers
             depth, cols = (ceil(depth / cut), cols) if matrix.shard == "depth" else (depth, ceil(cols / cut))
-            cost += product(machine, asked.tokens, depth, cols, asked.ffn_dtype)
+            cost += product(machine, asked.tokens, depth, cols, asked.ffn_dtype, 1, asked.conditions)
     return cost
 
 

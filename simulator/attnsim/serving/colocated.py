@@ -14,11 +14,12 @@ from attnsim.evaluate import collectives
 from attnsim.machine.fabric import fabric_of
 from attnsim.machine.machine import Machine
 from attnsim.schedule.schedule import Schedule
-from attnsim.serving.kernels import NOTHING, Cost, core, product, streaming
+from attnsim.serving.kernels import LIMITED, NOTHING, Cost, core, product, streaming
 from attnsim.serving.model import Layer, Matrix, Model
 from attnsim.spec.dtype import element_bytes
 from attnsim.spec.model import LinearAttention
 from attnsim.spec.serving import ColocatedDeployment
+from attnsim.spec.workload import Conditions
 
 ACTIVATION = "bf16"
 """Format of what passes between kernels and devices."""
@@ -38,6 +39,7 @@ class Question:
     tokens: int
     dtype: str
     schedule: Schedule | None = None
+    conditions: Conditions = LIMITED
 
     @property
     def devices(self) -> int:
@@ -111,7 +113,7 @@ def _layer(asked: Question, layer: Layer) -> Iterator[tuple[str, Cost]]:
     yield "norms", streaming(machine, 3 * rows * width).times(2)  # what is added and the sum are read, the sum is written, twice a layer
     for matrix in fused(layer.of("attention"), asked.model.spec.hidden):
         yield "projections", _matrix(asked, matrix, rows, tp)
-    yield "attention", core_cost(machine, layer, asked.requests, asked.tokens, asked.context, tp, asked.schedule)
+    yield "attention", core_cost(machine, layer, asked.requests, asked.tokens, asked.context, tp, asked.schedule, asked.conditions)
     for matrix in layer.of("router"):
         yield "router", _matrix(asked, matrix, rows, 1)
     for matrix in layer.of("ffn"):
@@ -161,7 +163,7 @@ def _matrix(asked: Question, matrix: Matrix, rows: int, cut: int) -> Cost:
         copies = ceil(copies / cut)
     if copies <= 2:
         cols, copies = cols * copies, 1
-    return product(asked.machine, rows, depth, cols, asked.dtype, copies)
+    return product(asked.machine, rows, depth, cols, asked.dtype, copies, asked.conditions)
 
 
 def _expert(asked: Question, matrix: Matrix) -> Cost:
@@ -175,10 +177,19 @@ def _expert(asked: Question, matrix: Matrix) -> Cost:
     cut = deployment.tp if ep == 1 else 1
     depth, cols = matrix.depth, matrix.cols * matrix.copies
     depth, cols = (ceil(depth / cut), cols) if matrix.shard == "depth" else (depth, ceil(cols / cut))
-    return product(asked.machine, max(1, ceil(chosen * own / met)), depth, cols, asked.dtype, max(1, round(met)))
+    return product(asked.machine, max(1, ceil(chosen * own / met)), depth, cols, asked.dtype, max(1, round(met)), asked.conditions)
 
 
-def core_cost(machine: Machine, layer: Layer, requests: int, tokens: int, context: int, tp: int, schedule: Schedule | None) -> Cost:
+def core_cost(
+    machine: Machine,
+    layer: Layer,
+    requests: int,
+    tokens: int,
+    context: int,
+    tp: int,
+    schedule: Schedule | None,
+    conditions: Conditions = LIMITED,
+) -> Cost:
     """Attention of `requests` requests with `tokens` tokens each, its heads cut over `tp` devices, computed in 16 bits.
 
     Decoding from a cache in a narrower format moves fewer bytes, which saves time as far as they are what takes it.
@@ -188,7 +199,7 @@ def core_cost(machine: Machine, layer: Layer, requests: int, tokens: int, contex
         return streaming(machine, requests * 2 * layer.core.state_bytes / tp)
     heads = spec.heads // tp
     groups = max(1, getattr(spec, "kv_heads", heads) // tp)
-    cost = core(machine, spec, requests, tokens, max(context, tokens), ACTIVATION, heads, groups, schedule)
+    cost = core(machine, spec, requests, tokens, max(context, tokens), ACTIVATION, heads, groups, schedule, conditions)
     share = element_bytes(layer.core.kv) / element_bytes(ACTIVATION)
     if tokens > 1 or share >= 1:
         return cost

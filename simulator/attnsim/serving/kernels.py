@@ -20,7 +20,7 @@ from attnsim.schedule.schedule import Schedule, load_schedule
 from attnsim.spec.model import GroupedAttention, LatentAttention
 from attnsim.spec.workload import Conditions
 
-CONDITIONS = Conditions()
+LIMITED, UNLIMITED = Conditions(), Conditions(power_limit=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ def _cost(machine: Machine, estimate: Estimate) -> Cost:
 
 
 @lru_cache(maxsize=65536)
-def product(machine: Machine, rows: int, depth: int, cols: int, dtype: str, copies: int = 1) -> Cost:
+def product(machine: Machine, rows: int, depth: int, cols: int, dtype: str, copies: int = 1, conditions: Conditions = LIMITED) -> Cost:
     """`copies` matrix products of rows x depth activations by depth x cols weights, in one launch.
 
     copies: heads or experts, each with weights and rows of its own.
@@ -69,7 +69,9 @@ def product(machine: Machine, rows: int, depth: int, cols: int, dtype: str, copi
     name, sizes = ("linear", {}) if copies == 1 else ("grouped-linear", {"X": copies})
     cascade = load_cascade(name)
     sizes |= {"P": max(1, rows), "K": depth, "N": cols}
-    point = Point(cascade, sizes, DENSE, dtype, machine, load_schedule("matmul"), CONDITIONS, "forward")
+    point = Point(
+        cascade, sizes, DENSE, dtype, machine, load_schedule("matmul" if copies == 1 else "grouped-matmul"), conditions, "forward"
+    )
     return _cost(machine, evaluate(point, name))
 
 
@@ -84,6 +86,7 @@ def core(
     heads: int,
     groups: int,
     schedule: Schedule | None = None,
+    conditions: Conditions = LIMITED,
 ) -> Cost:
     """Attention of `batch` requests, `queries` tokens each, over `keys` tokens, with `heads` query and `groups` key heads on this device.
 
@@ -106,7 +109,7 @@ def core(
         sizes = {"B": batch, "H": heads, "G": groups, "P": queries, "M": keys, "E": spec.head_dim, "F": spec.value_dim or spec.head_dim}
     context = schedule_context(cascade, sizes, mask, dtype, machine, "forward")
     plan = schedule or default_schedule({**context, "cascade": cascade.name, "positions": len(cascade.positions)})
-    return _cost(machine, evaluate(Point(cascade, sizes, mask, dtype, machine, plan, CONDITIONS, "forward"), cascade.name))
+    return _cost(machine, evaluate(Point(cascade, sizes, mask, dtype, machine, plan, conditions, "forward"), cascade.name))
 
 
 def streaming(machine: Machine, amount: float) -> Cost:

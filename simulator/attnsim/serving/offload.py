@@ -14,11 +14,12 @@ from attnsim.machine.machine import Machine
 from attnsim.schedule.schedule import Schedule
 from attnsim.serving import colocated
 from attnsim.serving.colocated import ACTIVATION, core_cost
-from attnsim.serving.kernels import NOTHING, Cost
+from attnsim.serving.kernels import LIMITED, NOTHING, Cost
 from attnsim.serving.model import Layer, Model
 from attnsim.spec.dtype import element_bytes
 from attnsim.spec.model import GroupedAttention
 from attnsim.spec.serving import ColocatedDeployment, OffloadDeployment
+from attnsim.spec.workload import Conditions
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,7 @@ class Question:
     batch: int
     dtype: str
     schedule: Schedule | None = None
+    conditions: Conditions = LIMITED
 
     @property
     def rows(self) -> int:
@@ -66,14 +68,14 @@ def turn(asked: Question) -> Turn:
     for layer in asked.model.layers:
         sent_per_token(layer)
     whole = ColocatedDeployment(kind="colocated", tp=deployment.compute)
-    step = colocated.step(colocated.Question(asked.model, asked.compute, whole, 1, asked.rows, 1, asked.dtype))
+    step = colocated.step(colocated.Question(asked.model, asked.compute, whole, 1, asked.rows, 1, asked.dtype, None, asked.conditions))
     model, attention = NOTHING, NOTHING
     for name, cost in step.parts.items():
         if name != "attention":
             model += cost
     for layer in asked.model.layers:
         requests = ceil(asked.rows / deployment.memory)
-        attention += core_cost(asked.memory, layer, requests, 1, asked.context, 1, asked.schedule).times(layer.count)
+        attention += core_cost(asked.memory, layer, requests, 1, asked.context, 1, asked.schedule, asked.conditions).times(layer.count)
     sent = asked.rows * sum(layer.count * sent_per_token(layer) for layer in asked.model.layers)
     messages = 2 * asked.model.depth  # queries there, results back
     ends = (asked.compute.links["nic"], deployment.compute), (asked.memory.links["nic"], deployment.memory)

@@ -35,7 +35,7 @@ def run_afd(
         raise InfeasibleError(Issue("attention and FFN are disaggregated for decoding; a prompt runs colocated", path="phase"))
     formats = [spec.dtype or (model.spec.weights if machine.supports(model.spec.weights) else "bf16") for machine in machines]
     unit = deployment.micro_batches * deployment.attention * deployment.gpus_per_server
-    asked = Question(model, *machines, deployment, spec.context, spec.batch or unit, formats[0], formats[1], schedule)
+    asked = Question(model, *machines, deployment, spec.context, spec.batch or unit, formats[0], formats[1], schedule, spec.conditions)
     room = _room(asked)
     if spec.batch is None:
 
@@ -110,7 +110,9 @@ def run_offload(
     if spec.phase != "decode":
         raise InfeasibleError(Issue("attention is offloaded for decoding; a prompt runs colocated", path="phase"))
     dtype = spec.dtype or (model.spec.weights if compute.supports(model.spec.weights) else "bf16")
-    asked = offload.Question(model, compute, memory, deployment, spec.context, spec.batch or deployment.batches, dtype, schedule)
+    asked = offload.Question(
+        model, compute, memory, deployment, spec.context, spec.batch or deployment.batches, dtype, schedule, spec.conditions
+    )
     limit = compute.memory.capacity_bytes * deployment.share
     weights = offload.memory(asked)["compute weights"]
     if weights > limit:

@@ -33,7 +33,7 @@ def run_colocated(
     """
     dtype = spec.dtype or _format(model, machine)
     tokens = 1 if spec.phase == "decode" else spec.context
-    asked = Question(model, machine, deployment, spec.context, spec.batch or deployment.dp, tokens, dtype, schedule)
+    asked = Question(model, machine, deployment, spec.context, spec.batch or deployment.dp, tokens, dtype, schedule, spec.conditions)
     limit = machine.memory.capacity_bytes * deployment.memory
     room = colocated.most_requests(asked, limit)
     if room == 0 or asked.batch > room:
@@ -128,6 +128,7 @@ def _answer(spec: ModelWorkload, asked: Question, step: Step, prices: PriceProfi
         cost = {"usd_per_mtok": hourly / 3600 / rate * 1e6, "usd_per_hour": hourly, "prices": prices.name}
     layer = sum(step.parts[name].seconds for name in ("projections", "attention")) / model.depth * stages
     conditions = {"attention_layer_s": layer, "largest_batch": float(room)}
+    conditions["average_power_w"] = energy / devices / latency
     if step.network:
         conditions["network_bytes_per_s"] = step.sent_bytes / step.seconds
     return ModelEstimate(

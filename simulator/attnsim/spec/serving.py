@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from attnsim.spec.base import FieldError, Spec
 from attnsim.spec.dtype import Dtype
 from attnsim.spec.quantity import Seconds, Share, Size
+from attnsim.spec.workload import Conditions
 
 
 class Slo(Spec):
@@ -102,6 +103,7 @@ class ModelWorkload(Spec):
     )
     kv: Dtype | None = Field(default=None, description="format of cached keys and values; left out: the model's")
     deployment: Deployment = Field(default_factory=lambda: ColocatedDeployment(kind="colocated"))
+    conditions: Conditions = Field(default_factory=Conditions)
     prices: str | None = Field(default=None, description="a price profile of arch_specs/prices.yaml")
 
     @model_validator(mode="after")
