@@ -126,8 +126,12 @@ def _answer(spec: ModelWorkload, asked: Question, step: Step, prices: PriceProfi
     if prices is not None:
         hourly = prices.usd_per_hour(machine.name) * devices
         cost = {"usd_per_mtok": hourly / 3600 / rate * 1e6, "usd_per_hour": hourly, "prices": prices.name}
-    layer = sum(step.parts[name].seconds for name in ("projections", "attention")) / model.depth * stages
-    conditions = {"attention_layer_s": layer, "largest_batch": float(room)}
+    layer = [step.parts[name].times(stages / model.depth) for name in ("projections", "attention")]
+    conditions = {
+        "attention_layer_s": sum(cost.seconds for cost in layer),
+        "attention_layer_bound_s": sum(cost.bound_s for cost in layer),
+        "largest_batch": float(room),
+    }
     conditions["average_power_w"] = energy / devices / latency
     if step.network:
         conditions["network_bytes_per_s"] = step.sent_bytes / step.seconds
