@@ -45,6 +45,7 @@ def inspect(path: Path) -> tuple[list[Issue], str]:
         "arch": _arch,
         "cascade": _cascade,
         "schedule": _schedule,
+        "model": _model,
         "workload": _workload,
         "prices": _prices,
     }
@@ -82,6 +83,18 @@ def _cascade(doc: Document) -> tuple[list[Issue], str]:
     cascade = load_cascade(doc.data, doc)
     passes = ", ".join(f"{count} over {rank}" for rank, count in cascade.pass_counts().items())
     return [], f"cascade {cascade.name}: {len(cascade.einsums)} Einsums, passes {passes or 'none'}"
+
+
+def _model(doc: Document) -> tuple[list[Issue], str]:
+    from attnsim.serving.model import Model
+    from attnsim.spec.model import TransformerSpec
+    from attnsim.spec.yaml import validate
+
+    model = Model(validate(TransformerSpec, doc))
+    return (
+        [],
+        f"model {model.name}: {model.parameters / 1e9:.1f} B parameters, {model.activated / 1e9:.1f} B activated, {model.depth} layers",
+    )
 
 
 def _schedule(doc: Document) -> tuple[list[Issue], str]:

@@ -37,7 +37,9 @@ _SUFFIXES: Final = (".yaml", ".yml", ".json")
 _PACKAGE: Final = Path(__file__).resolve().parents[1]
 # what the `kind:` line of a file says -> what the library calls it; used for files that lie loose in a folder of ATTNSIM_PATH, and to leave
 # out price lists
-_WRITTEN_KINDS: Final = {"gpu": "arch", "cpu": "arch", "spatial": "arch", "kernel": "workload", "layer": "workload"}
+_WRITTEN_KINDS: Final = {"gpu": "arch", "cpu": "arch", "spatial": "arch", "kernel": "workload", "layer": "workload",
+    "model": "workload", "transformer": "model",
+}  # fmt: skip
 
 _Stat = tuple[int, int]
 

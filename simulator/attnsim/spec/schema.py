@@ -21,6 +21,7 @@ MODELS: Final[Mapping[str, tuple[str, ...]]] = {
     "arch": ("attnsim.spec.arch:ArchSpec", "attnsim.spec.spatial:SpatialArchSpec"),
     "workload": ("attnsim.spec.workload:KernelWorkload", "attnsim.spec.workload:LayerWorkload"),
     "cascade": ("attnsim.spec.cascade:CascadeSpec",),
+    "model": ("attnsim.spec.model:TransformerSpec",),
     "schedule": ("attnsim.spec.schedule:ScheduleSpec", "attnsim.spec.mapping:SpatialScheduleSpec"),
     "prices": ("attnsim.spec.prices:PricesSpec",),
 }
