@@ -105,6 +105,11 @@ def neighborhood() -> str:
     return by_check("gna")
 
 
+def models() -> str:
+    """The tables of whole models."""
+    return by_check("step3", "lamina")
+
+
 def sparse() -> str:
     """The tables of other sparse attention."""
     return by_check("s2-attention", "moa", "vmoba")
@@ -173,6 +178,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "published": published,
     "neighborhood": neighborhood,
     "sparse": sparse,
+    "models": models,
     "communication": communication,
     "schedules": schedules,
     "accuracy": accuracy,

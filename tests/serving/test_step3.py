@@ -7,7 +7,11 @@ from statistics import fmean
 import pytest
 
 import attnsim
+from attnsim.api.model import load_model
 from attnsim.machine.prices import load_prices
+from attnsim.serving.model import expansion_pays_from
+from attnsim.spec import library
+from attnsim.spec.model import LatentAttention
 from attnsim.validate import run_cases
 
 
@@ -20,7 +24,8 @@ def test_attention_of_a_layer_is_met_and_never_below_its_bound():
     for check, value in values:
         configuration = score.spec.configurations[check.configuration]
         row = value.record.values
-        workload = {"extends": configuration.base, **configuration.workload, "model": row["model"], "context": int(row["context"])}
+        base = library.load("workload", configuration.base).data
+        workload = {**base, **configuration.workload, "model": row["model"], "context": int(row["context"])}
         sets = [f"arch.{place}={text}" for place, text in configuration.arch_overrides.items()]
         found = attnsim.run(workload, configuration.arch, sets=sets).results[0].conditions
         assert found["attention_layer_bound_s"] <= found["attention_layer_s"]
@@ -34,3 +39,9 @@ def test_day_six_of_deepseek():
     assert decode + prefill == pytest.approx(226.9, abs=0.05)
     assert 8 * price / 3600 / 14.8e3 * 1e6 == pytest.approx(0.300, abs=0.0005)
     assert 226.75 * 8 * 24 * price == pytest.approx(87072)
+
+
+def test_where_expanded_latent_attention_overtakes_absorbed():
+    (spec,) = load_model("deepseek-v3").spec.attention.values()
+    assert isinstance(spec, LatentAttention)
+    assert round(expansion_pays_from(spec)) == 171

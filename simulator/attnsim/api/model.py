@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from attnsim.api.documents import Ref, placed
 from attnsim.errors import InfeasibleError, SpecError
@@ -20,7 +21,7 @@ from attnsim.serving.steps import run_colocated
 from attnsim.spec import library
 from attnsim.spec.model import TransformerSpec
 from attnsim.spec.serving import AfdDeployment, ColocatedDeployment, IdealDeployment, ModelWorkload, OffloadDeployment
-from attnsim.spec.yaml import Document, validate
+from attnsim.spec.yaml import Document, from_dict, validate
 
 
 def run_model(spec: ModelWorkload, document: Document, machine: Machine | SpatialMachine, schedule: Ref | None = None) -> Report:
@@ -48,7 +49,13 @@ def run_model(spec: ModelWorkload, document: Document, machine: Machine | Spatia
 
 
 def load_model(ref: str | Mapping[str, object], document: Document | None = None) -> Model:
-    """A model by library name, path or content."""
+    """A model by library name, path or content; a path may be that of a Hugging Face config.json."""
+    if isinstance(ref, str) and ref.endswith(".json"):
+        from attnsim.importers.huggingface import model_of_config
+
+        path = Path(ref)
+        beside = path if document is None else Path(document.locate(("model",))[0]).parent / path
+        return Model(validate(TransformerSpec, from_dict(model_of_config(beside if beside.is_file() else path), ref)))
     found = library.load("model", ref, doc=document, loc=("model",))
     return Model(validate(TransformerSpec, found))
 

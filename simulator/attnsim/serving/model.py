@@ -125,6 +125,18 @@ class Core:
                 assert_never(never)
 
 
+def expansion_pays_from(spec: LatentAttention) -> float:
+    """Query tokens over one cache from which MLA takes fewer FLOPs when keys and values of all heads are computed from the latent again.
+
+    Absorbed, a token and key cost 2 h (2 r + p) FLOPs; expanded 2 h (nope + p + v), and 2 r h (nope + v) for a key once (arXiv 2412.19437,
+    section 2.1.1; both paths stand in deepseek-ai/DeepSeek-V3 inference/model.py).
+    """
+    absorbed = spec.heads * (2 * spec.kv_rank + spec.rope_dim)
+    expanded = spec.heads * (spec.nope_dim + spec.rope_dim + spec.value_dim)
+    once = spec.kv_rank * spec.heads * (spec.nope_dim + spec.value_dim)
+    return once / (absorbed - expanded)
+
+
 @dataclass(frozen=True, slots=True)
 class Layer:
     """Layers that are alike: how many, their matrices, and their attention core."""
