@@ -9,7 +9,7 @@ from attnsim.evaluate.render import digits3, table
 from attnsim.serving.answer import ModelEstimate
 from attnsim.units import format_quantity
 
-_UNITS = {"s": "s", "bytes": "B", "flops": "FLOP"}
+_UNITS = {"bytes_per_s": "B/s", "bytes": "B", "flops": "FLOP", "seconds": "s", "s": "s", "w": "W", "j": "J"}
 
 
 def model_lines(estimate: ModelEstimate) -> list[str]:
@@ -25,7 +25,7 @@ def model_lines(estimate: ModelEstimate) -> list[str]:
     ]
     for title, values in (("memory of a device", estimate.memory_bytes), ("conditions", estimate.conditions)):
         if values:
-            rows = [[name.replace("_", " "), _shown(name if title == "conditions" else "bytes", value)] for name, value in values.items()]
+            rows = [[_label(name), _shown(name if title == "conditions" else "bytes", value)] for name, value in values.items()]
             lines += ["", *table([title, ""], rows, right=(1,)).split("\n")]
     return lines
 
@@ -50,12 +50,23 @@ def _facts(estimate: ModelEstimate) -> list[list[str]]:
 def _parts(parts: Mapping[str, Mapping[str, Any]]) -> list[str]:
     names = list(dict.fromkeys(name for values in parts.values() for name in values))
     rows = [[part, *(_shown(name, values[name]) if name in values else "" for name in names)] for part, values in parts.items()]
-    header = ["part", *(name.removesuffix("_s").removesuffix("_bytes").replace("_", " ") for name in names)]
+    header = ["part", *map(_label, names)]
     return table(header, rows, right=tuple(range(1, len(header)))).split("\n")
+
+
+def _unit(name: str) -> tuple[str, str]:
+    """(ending, unit) of a name that ends in its unit; two empty words for any other."""
+    return next(((ending, unit) for ending, unit in _UNITS.items() if name == ending or name.endswith(f"_{ending}")), ("", ""))
+
+
+def _label(name: str) -> str:
+    """The name without its unit, which stands beside the value."""
+    ending, _ = _unit(name)
+    return name.removesuffix(f"_{ending}").replace("_", " ")
 
 
 def _shown(name: str, value: Any) -> str:
     if isinstance(value, str):
         return value
-    unit = next((unit for ending, unit in _UNITS.items() if name == ending or name.endswith(f"_{ending}")), None)
+    _, unit = _unit(name)
     return format_quantity(value, unit) if unit else digits3(value)
