@@ -155,7 +155,7 @@ def test_masks_larger_than_memory_are_one_clear_line(tmp_path: Path):
     """A sparse matrix of a few bytes can stand for a table that fits nowhere."""
     path = tmp_path / "huge.npz"
     empty = {"indices": np.zeros(0, int), "indptr": np.zeros(2**20 + 1, int), "data": np.zeros(0)}
-    np.savez_compressed(path, shape=np.array([2**20, 2**20]), format=np.array("csr".encode()), **empty)
+    np.savez_compressed(path, shape=np.array([2**20, 2**20]), format=np.array(b"csr"), **empty)
     with pytest.raises(SpecError, match="mask.file: 1048576 x 1048576 blocks are more than 1073741824.*use larger blocks"):
         ask({**BLOCKS, "file": str(path)})
     layout = {"kind": "neighborhood", "shape": [512, 512, 64], "window": [8, 8, 8]}

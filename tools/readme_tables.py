@@ -110,6 +110,11 @@ def sparse() -> str:
     return by_check("s2-attention", "moa", "vmoba")
 
 
+def products() -> str:
+    """The measured products and streaming kernels."""
+    return by_check("gemm-h100")
+
+
 def archs() -> str:
     """One row a machine: processors, memory, dense peaks."""
 
@@ -168,6 +173,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "published": published,
     "neighborhood": neighborhood,
     "sparse": sparse,
+    "products": products,
     "schedules": schedules,
     "accuracy": accuracy,
 }

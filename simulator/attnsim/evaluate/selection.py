@@ -12,8 +12,8 @@ from attnsim.cascade.cascade import load_cascade
 from attnsim.errors import InfeasibleError
 from attnsim.evaluate.kernel import Kernel
 from attnsim.evaluate.point import Point
-from attnsim.evaluate.traffic import STATE_BYTES, Traffic
 from attnsim.evaluate.streaming import streaming_kernel
+from attnsim.evaluate.traffic import STATE_BYTES, Traffic
 from attnsim.evaluate.work import Work
 from attnsim.mask.arith import ceil_div
 from attnsim.mask.banded import DENSE
