@@ -30,7 +30,7 @@ def names(kind: library.Kind) -> list[str]:
 # One size for every rank letter a shipped cascade uses: a prefill that fills any machine, and one query row for decode.
 SIZES = {
     "B": 4, "H": 16, "G": 16, "P": 2048, "M": 2048, "E": 128, "F": 128, "N": 128, "C": 512, "R": 64, "K": 2048, "D": 2048, "S": 8192,
-    "J": 2048, "T": 300,
+    "J": 2048, "T": 300, "X": 4,
 }  # fmt: skip
 ARRAYS = {entry.name for entry in library.entries("arch") if "spatial" in entry.path.parts}
 

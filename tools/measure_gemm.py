@@ -7,7 +7,7 @@ Needs PyTorch with CUDA (and nvidia-ml-py for clocks and power). A row is one CU
 rows long enough for the launch of a graph not to count. Clock and power are read in the middle of the replays; the power is an average of
 about a second. Weights rotate among sets of 200 MB in all, so that they come from memory and not from the L2, as in a model; the
 activations of a product are the same in every call. Streaming kernels rotate their inputs. Inputs are normal random numbers, which draw
-more power than zeros. Every output is held against float64 on some rows and columns. `launched` names the GPU kernels of one call, with their
+more power than zeros. Every output is held against float64 on some rows and columns. `launched` names the GPU kernels of one call and their
 grids. Products: cuBLAS through torch.nn.functional.linear (bf16) and torch._scaled_mm (fp8 e4m3, one scale a tensor, bf16 out); grouped:
 torch._grouped_mm; streaming kernels are compiled with torch.compile for their own shape.
 """

@@ -120,6 +120,11 @@ def communication() -> str:
     return by_check("deepep")
 
 
+def products() -> str:
+    """The measured products and streaming kernels."""
+    return by_check("gemm-h100")
+
+
 def archs() -> str:
     """One row a machine: processors, memory, dense peaks."""
 
@@ -180,6 +185,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "sparse": sparse,
     "models": models,
     "communication": communication,
+    "products": products,
     "schedules": schedules,
     "accuracy": accuracy,
 }

@@ -47,8 +47,8 @@ def product_latency(
 ) -> float:
     """Seconds of Y[rows, cols] = X[rows, depth] x W[depth, cols], launch included; weights and activations come from memory.
 
-    experts: products of that size in one launch (grouped); an expert without rows is not counted. schedule: left out, matmul for one product
-    and grouped-matmul for several. Error on an H100: validation/gemm-h100.
+    experts: products of that size in one launch (grouped); rows are those of one expert, and experts without rows are not counted.
+    schedule: left out, matmul for one product and grouped-matmul for several. Error on an H100: validation/gemm-h100.
 
     Raises:
         InfeasibleError: as `kernel_latency`.

@@ -1,8 +1,8 @@
 """Matrix products in kernels of their own, as libraries run them: output tiles over CTAs, operands re-read through the shared cache.
 
 Y[x, m, n] = X[x, m, k] * W[x, k, n]: ranks of the first operand alone are rows, of the second alone columns, of both repeated (batch,
-experts), the reduced ones the depth. A CTA computes rows x cols of a tile, padded, over the depth or a split of it. Operands come from memory
-once and from the shared cache once a tile; a cluster of CTAs loads what its CTAs share once.
+experts), the reduced ones the depth. A CTA computes rows x cols of a tile, padded, over the depth or a split of it. Operands come from
+memory once and from the shared cache once a tile; a cluster of CTAs loads what its CTAs share once.
 """
 
 from __future__ import annotations
@@ -42,19 +42,17 @@ def product_kernels(point: Point, einsum: Einsum, sizes: Mapping[str, int], traf
     """
     shape = _shape(point, einsum, sizes)
     context = {**point.context, "rows": shape.rows, "cols": shape.cols, "depth": shape.depth, "products": shape.products}
-    rows = point.schedule.tile_rows(context) if point.schedule.spec.tiles else (None,)
-    if len(rows) == 1 and (rows[0] is None or rows[0].rows is None or rows[0].cols is None):
-        return (_by_rank(point, einsum, rows[0], sizes, traffic, name, context),)
+    rows = point.schedule.tile_rows(context) if point.schedule.spec.tiles else ()
+    if not rows or rows[0].rows is None or rows[0].cols is None:
+        return (_by_rank(point, einsum, rows[0] if rows else None, sizes, traffic, name, context),)
     unit = point.machine.matmul_unit(point.dtype) or next(iter(point.machine.units))
     clock = point.machine.clock(unit)
 
     def seconds(kernels: tuple[Kernel, ...]) -> float:
         return sum(kernel.seconds(clock) + point.machine.launch.graph_s for kernel in kernels)
 
-    candidates = [
-        _tiled(point, einsum, row, shape, _splits(point, row, shape, context), traffic, name, context) for row in rows if row is not None
-    ]
-    return min(candidates, key=seconds)
+    candidates = [_tiled(point, einsum, row, shape, _splits(point, row, shape, context), traffic, name, context) for row in rows]
+    return candidates[0] if len(candidates) == 1 else min(candidates, key=seconds)
 
 
 def _apart(point: Point, einsum: Einsum) -> tuple[list[str], list[str]]:

@@ -15,10 +15,10 @@ from attnsim.spec import library
 Loc = tuple[str | int, ...]
 Fault = tuple[Loc, str]
 
-#: Of a matrix product in a kernel of its own: its output, what it reduces over, and how many products one kernel computes.
+#: What a condition may ask beside the ranks of the cascade; `Point.context` provides exactly these.
+CONTEXT_NAMES = ("kind", "isa", "vendor", "dtype", "mask", "axes", "direction", "group", "processors", "scratch_kib")
+#: And of a matrix product in a kernel of its own: sides of its output, what it reduces over, how many products one kernel computes.
 PRODUCT_NAMES = ("rows", "cols", "depth", "products")
-#: What a condition may ask beside the ranks of the cascade; `Point.context` provides these, a product its own four.
-CONTEXT_NAMES = ("kind", "isa", "vendor", "dtype", "mask", "axes", "direction", "group", "processors", "scratch_kib", *PRODUCT_NAMES)
 
 
 def check_names(schedule: Schedule, cascade: Cascade | None = None) -> None:
@@ -94,8 +94,8 @@ def _name_faults(schedule: Schedule, cascades: tuple[Cascade, ...]) -> Iterator[
             yield from known((field, index, "einsums"), enumerate(helper.einsums), labels, "Einsum")
             yield from known((field, index, "reads"), ((name, name) for name in helper.reads), tensors, "tensor")
             yield from known((field, index, "writes"), ((name, name) for name in helper.writes), tensors, "tensor")
-    variables = ranks | set(CONTEXT_NAMES)
+    asked = (*CONTEXT_NAMES, *(PRODUCT_NAMES if spec.fusion == "none" else ()))
+    variables = ranks | set(asked)
     for loc, text in conditions_of(spec):
         for name in sorted(condition_names(text) - variables):
-            asked = ", ".join(CONTEXT_NAMES)
-            yield loc, f"condition {text!r} asks for '{name}', which is no rank and none of {asked}{suggest(name, variables)}"
+            yield loc, f"condition {text!r} asks for '{name}', which is no rank and none of {', '.join(asked)}{suggest(name, variables)}"

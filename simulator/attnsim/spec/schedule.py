@@ -173,7 +173,8 @@ class Tile(Spec):
         for name, value in (self.__pydantic_extra__ or {}).items():
             if not (name[:1].isupper() and name.isalnum()):
                 raise FieldError(
-                    "unknown field; a tile row holds `when`, `warps`, `ctas`, `registers`, `rows`, `cols`, `depth`, `cluster` and sizes by rank, as `P: 128`",
+                    "unknown field; a tile row holds `when`, `warps`, `ctas`, `registers`, `rows`, `cols`, `depth`, `cluster` and sizes by "
+                    "rank, as `P: 128`",
                     name,
                 )
             _check_size(name, value)
@@ -314,8 +315,8 @@ class ScheduleSpec(Spec):
     tiles: Annotated[list[Tile], BeforeValidator(_listed)] = Field(default_factory=list)
     tile_rule: Literal["first", "fastest"] = Field(
         default="first",
-        description="which row of `tiles` a kernel takes: the first that holds, or, for a matrix product in a kernel of its own, the one of "
-        "all that hold that is fastest here, as a library's heuristic tries to find it",
+        description="which row of `tiles` a kernel takes: the first that holds, or, for a matrix product in a kernel of its own, that of "
+        "all which hold that is fastest here, as a library's heuristic tries to find it",
     )
     tile_choices: Annotated[list[Tile], BeforeValidator(_listed)] = Field(
         default_factory=list,
