@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil
+from typing import Literal
 
 from attnsim.machine.machine import Machine
 from attnsim.schedule.schedule import Schedule
@@ -75,6 +76,14 @@ class Stages:
 def stages(asked: Question) -> tuple[Stages, ...]:
     """The stages of every group of alike layers."""
     return tuple(Stages(layer.count, _attention(asked, layer), _ffn(asked, layer), _network(asked)) for layer in asked.model.layers)
+
+
+def total(found: tuple[Stages, ...], side: Literal["attention", "ffn"]) -> Cost:
+    """What all layers take of a device of that side, one micro-batch."""
+    cost = NOTHING
+    for one in found:
+        cost += (one.attention if side == "attention" else one.ffn).times(one.count)
+    return cost
 
 
 def tpot(asked: Question, found: tuple[Stages, ...]) -> float:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 from attnsim.errors import InfeasibleError, Issue
 from attnsim.machine.machine import Machine
 from attnsim.machine.prices import PriceProfile
 from attnsim.schedule.schedule import Schedule
 from attnsim.serving import afd, offload
-from attnsim.serving.afd import Question, Stages
+from attnsim.serving.afd import Question
 from attnsim.serving.answer import ModelEstimate
 from attnsim.serving.model import Model
+from attnsim.serving.pools import Pool, answer
 from attnsim.spec.serving import AfdDeployment, ModelWorkload, OffloadDeployment
 from attnsim.units import format_quantity
 
@@ -51,7 +51,30 @@ def run_afd(
     found = afd.stages(asked)
     time = afd.tpot(asked, found)
     check_target(spec, asked.batch, time)
-    return _answer(spec, asked, found, time, prices, room)
+    rounds = deployment.micro_batches
+    pools = (
+        Pool("attention", asked.attention, asked.attention_gpus, afd.total(found, "attention").times(rounds)),
+        Pool("ffn", asked.ffn, asked.ffn_gpus, afd.total(found, "ffn").times(rounds)),
+    )
+    return answer(
+        spec,
+        model.name,
+        pools,
+        rounds * sum(one.count * one.network_s for one in found),
+        time,
+        asked.batch,
+        prices,
+        schedule=f"afd, {deployment.attention}A{deployment.ffn}F",
+        dtype=asked.ffn_dtype,
+        memory=afd.memory(asked),
+        conditions=afd.conditions(asked, found) | {"largest_batch": float(room)},
+        assumptions=(
+            "the longest of attention, network and FFN sets the pace of every layer; experts are chosen evenly; no requests wait",
+            f"a stage waits {format_quantity(deployment.sync, 's')} more for the slowest of its devices"
+            if deployment.sync
+            else "devices of a stage end together",
+        ),
+    )
 
 
 def _room(asked: Question) -> int:
@@ -133,112 +156,22 @@ def run_offload(
     turn = offload.turn(asked)
     tpot = offload.tpot(asked, turn)
     check_target(spec, asked.batch, tpot)
-    batches, devices = deployment.batches, deployment.compute + deployment.memory
-    times = {"model": batches * turn.model_s, "attention": batches * turn.attention.seconds, "network": batches * turn.network_s}
-    parts: dict[str, dict[str, Any]] = {
-        name: {"machine": machine.name, "time_s": times[name], "flops": scale * cost.flops, "memory_bytes": scale * cost.bytes}
-        for name, machine, cost, scale in (
-            ("model", compute, turn.model, batches * deployment.compute),
-            ("attention", memory, turn.attention, batches * deployment.memory),
-        )
-    }
-    energy = batches * (turn.model.energy_j * deployment.compute + turn.attention.energy_j * deployment.memory)
-    energy += sum(
-        machine.power.idle_w * count * max(0.0, tpot - times[name])
-        for name, machine, count in (("model", compute, deployment.compute), ("attention", memory, deployment.memory))
+    batches = deployment.batches
+    pools = (
+        Pool("model", compute, deployment.compute, turn.model.times(batches), batches * turn.reduce_s),
+        Pool("attention", memory, deployment.memory, turn.attention.times(batches)),
     )
-    cost = None
-    if prices is not None:
-        hourly = prices.usd_per_hour(compute.name) * deployment.compute + prices.usd_per_hour(memory.name) * deployment.memory
-        cost = {"usd_per_mtok": hourly / 3600 / (asked.batch / tpot) * 1e6, "usd_per_hour": hourly, "prices": prices.name}
-    return ModelEstimate(
-        name=spec.name,
-        model=model.name,
-        phase=spec.phase,
-        context=spec.context,
-        batch=asked.batch,
+    return answer(
+        spec,
+        model.name,
+        pools,
+        batches * turn.network_s,
+        tpot,
+        asked.batch,
+        prices,
         schedule=f"offload, DOP({deployment.compute},{deployment.memory})",
         dtype=dtype,
-        gpus=devices,
-        flops=sum(part["flops"] for part in parts.values()),
-        bytes={"hbm": sum(part["memory_bytes"] for part in parts.values())},
-        latency_s=tpot,
-        lower_bound_s=batches * max(turn.model.bound_s, turn.attention.bound_s),
-        bound=max(times, key=lambda name: times[name]),
-        time_by_resource_s=times,
-        parts=parts | {"network": {"time_s": times["network"]}},
-        tokens_per_s=asked.batch / tpot,
-        tokens_per_s_per_gpu=asked.batch / tpot / devices,
-        tpot_s=tpot,
-        energy_j=energy,
-        energy_j_per_token=energy / asked.batch,
-        cost=cost,
-        memory_bytes=offload.memory(asked),
+        memory=offload.memory(asked),
         conditions=offload.conditions(asked, turn),
         assumptions=(f"{batches} batches take turns; the requests of a batch are spread evenly over the devices of memory",),
-    )
-
-
-def _answer(
-    spec: ModelWorkload, asked: Question, found: tuple[Stages, ...], time: float, prices: PriceProfile | None, room: int
-) -> ModelEstimate:
-    deployment, model = asked.deployment, asked.model
-    rounds = deployment.micro_batches
-    devices = asked.attention_gpus + asked.ffn_gpus
-    parts: dict[str, dict[str, Any]] = {
-        name: {
-            "machine": machine.name,
-            "time_s": rounds * sum(one.count * getattr(one, name).seconds for one in found),
-            "flops": rounds * gpus * sum(one.count * getattr(one, name).flops for one in found),
-            "memory_bytes": rounds * gpus * sum(one.count * getattr(one, name).bytes for one in found),
-            "energy_j": rounds * gpus * sum(one.count * getattr(one, name).energy_j for one in found),
-        }
-        for name, machine, gpus in (("attention", asked.attention, asked.attention_gpus), ("ffn", asked.ffn, asked.ffn_gpus))
-    }
-    network = rounds * sum(one.count * one.network_s for one in found)
-    idle = sum(
-        machine.power.idle_w * gpus * (time - part["time_s"])
-        for machine, gpus, part in (
-            (asked.attention, asked.attention_gpus, parts["attention"]),
-            (asked.ffn, asked.ffn_gpus, parts["ffn"]),
-        )
-    )
-    energy = sum(part["energy_j"] for part in parts.values()) + max(0.0, idle)
-    times = {"attention": parts["attention"]["time_s"], "network": network, "ffn": parts["ffn"]["time_s"]}
-    rate = asked.batch / time
-    cost = None
-    if prices is not None:
-        hourly = prices.usd_per_hour(asked.attention.name) * asked.attention_gpus + prices.usd_per_hour(asked.ffn.name) * asked.ffn_gpus
-        cost = {"usd_per_mtok": hourly / 3600 / rate * 1e6, "usd_per_hour": hourly, "prices": prices.name}
-    bounds = {name: rounds * sum(one.count * getattr(one, name).bound_s for one in found) for name in ("attention", "ffn")}
-    return ModelEstimate(
-        name=spec.name,
-        model=model.name,
-        phase=spec.phase,
-        context=spec.context,
-        batch=asked.batch,
-        schedule=f"afd, {deployment.attention}A{deployment.ffn}F",
-        dtype=asked.ffn_dtype,
-        gpus=devices,
-        flops=sum(part["flops"] for part in parts.values()),
-        bytes={"hbm": sum(part["memory_bytes"] for part in parts.values())},
-        latency_s=time,
-        lower_bound_s=max(bounds.values()),
-        bound=max(times, key=lambda name: times[name]),
-        time_by_resource_s=times,
-        parts=parts | {"network": {"time_s": network}},
-        tokens_per_s=rate,
-        tokens_per_s_per_gpu=rate / devices,
-        tpot_s=time,
-        energy_j=energy,
-        energy_j_per_token=energy / asked.batch,
-        cost=cost,
-        memory_bytes=afd.memory(asked),
-        conditions=afd.conditions(asked, found) | {"largest_batch": float(room)},
-        assumptions=(
-            "the longest of attention, network and FFN sets the pace of every layer; experts are chosen evenly; no requests wait",
-            f"a stage waits {format_quantity(deployment.sync, 's')} more for the slowest of its devices"
-            if deployment.sync
-            else "devices of a stage end together",
-        ),
     )

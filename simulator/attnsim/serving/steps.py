@@ -12,6 +12,7 @@ from attnsim.serving import colocated
 from attnsim.serving.answer import ModelEstimate
 from attnsim.serving.colocated import Question, Step
 from attnsim.serving.model import Model
+from attnsim.serving.pools import token_cost
 from attnsim.spec.serving import ColocatedDeployment, ModelWorkload
 from attnsim.units import format_quantity
 
@@ -122,10 +123,6 @@ def _answer(spec: ModelWorkload, asked: Question, step: Step, prices: PriceProfi
         colocated.least_bytes(asked) / machine.memory.bandwidth,
     )
     times = {name: cost.seconds for name, cost in step.parts.items()} | step.network
-    cost = None
-    if prices is not None:
-        hourly = prices.usd_per_hour(machine.name) * devices
-        cost = {"usd_per_mtok": hourly / 3600 / rate * 1e6, "usd_per_hour": hourly, "prices": prices.name}
     layer = [step.parts[name].times(stages / model.depth) for name in ("projections", "attention")]
     conditions = {
         "attention_layer_s": sum(cost.seconds for cost in layer),
@@ -163,7 +160,7 @@ def _answer(spec: ModelWorkload, asked: Question, step: Step, prices: PriceProfi
         tpot_s=latency if spec.phase == "decode" else None,
         energy_j=energy,
         energy_j_per_token=energy / tokens,
-        cost=cost,
+        cost=token_cost({machine.name: devices}, prices, rate),
         memory_bytes=held,
         conditions=conditions,
         assumptions=(
