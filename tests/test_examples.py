@@ -90,7 +90,8 @@ def test_cascade_loads_and_counts(name: str) -> None:
 
 @pytest.mark.parametrize("name", names("workload"))
 def test_example_runs(name: str) -> None:
-    arch = {"fusemax": "fusemax_cloud", "hunyuanvideo": "b200", "sale": "rtx_4090"}.get(name.split("-")[0], "h100_sxm")
+    machines = {"fusemax": "fusemax_cloud", "hunyuanvideo": "b200", "sale": "rtx_4090", "step3": "h800", "deepseek": "h800"}
+    arch = machines.get(name.split("-")[0], "h100_sxm")
     for result in attnsim.run(name, arch).results:
         assert 0 < result.lower_bound_s <= result.latency_s
 

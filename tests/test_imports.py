@@ -23,6 +23,7 @@ ORDER = (
     "importers",
     "machine",
     "evaluate",
+    "serving",
     "api",
     "",
     "validate",

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -38,18 +39,25 @@ def test_quick_start_is_two_commands_that_set_themselves_up() -> None:
     assert "-m pytest" in commands[1]
 
 
-@pytest.mark.parametrize("name", ["answer", "archs", "arrays", "schedules", "accuracy", "published", "neighborhood"])
+@pytest.mark.parametrize("name", ["answer", "archs", "arrays", "schedules", "accuracy", "published", "neighborhood", "communication"])
 def test_generated_blocks_are_up_to_date(name: str) -> None:
     tables = readme_tables()
     assert tables.block(README, name) == tables.BLOCKS[name](), "run: python tools/readme_tables.py"
 
 
 def test_python_call_runs(capsys: pytest.CaptureFixture[str]) -> None:
-    (code,) = blocks("python")
+    (code,) = (code for code in blocks("python") if "attnsim.run(" in code)
     names: dict[str, object] = {}
     exec(compile(code, "README.md", "exec"), names)
     assert "h100_sxm" in capsys.readouterr().out
     assert isinstance(names["data"], dict) and names["data"]["schema"] == 1
+
+
+def test_python_call_of_collectives_runs() -> None:
+    (code,) = (code for code in blocks("python") if "fabric_of(" in code)
+    names: dict[str, Any] = {}
+    exec(compile(code, "README.md", "exec"), names)
+    assert names["sums"].algorithm == "two-shot" and names["tokens"].sent.keys() == {"nvlink", "nic"}
 
 
 LINES = [line for body in blocks("sh") for line in body.splitlines() if line.startswith("attnsim ")]

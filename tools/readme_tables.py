@@ -105,9 +105,19 @@ def neighborhood() -> str:
     return by_check("gna")
 
 
+def models() -> str:
+    """The tables of whole models."""
+    return by_check("step3", "lamina")
+
+
 def sparse() -> str:
     """The tables of other sparse attention."""
     return by_check("s2-attention", "moa", "vmoba")
+
+
+def communication() -> str:
+    """The tables of collectives."""
+    return by_check("deepep")
 
 
 def products() -> str:
@@ -173,6 +183,8 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "published": published,
     "neighborhood": neighborhood,
     "sparse": sparse,
+    "models": models,
+    "communication": communication,
     "products": products,
     "schedules": schedules,
     "accuracy": accuracy,

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,12 @@ mapping:
   rank-order: {A: [M, K]}
   spacetime: {Z: {space: [M, N], time: [K]}}
 rank-sizes: {M: 1000, N: 600, K: 300}
+"""
+LLAMA = """\
+{
+  "model_type": "llama", "hidden_size": 4096, "intermediate_size": 11008, "num_hidden_layers": 32,
+  "num_attention_heads": 32, "vocab_size": 32000, "torch_dtype": "float16"
+}
 """
 NAMES = ["gemm.cascade.yaml", "gemm.schedule.yaml", "gemm.workload.yaml"]
 
@@ -48,8 +55,9 @@ def test_a_folder_gets_files_that_check_and_run(call: Any, gemm: Path, tmp_path:
 
 def test_the_examples_of_the_help_run(call: Any, gemm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "config.json").write_text(LLAMA)
     examples = [line.split() for line in call("import", "--help").out.splitlines() if line.strip().startswith("attnsim import")]
-    assert len(examples) == 2
+    assert len(examples) == 3
     for example in examples:
         assert call(*example[1:]).code == 0
 
@@ -85,3 +93,79 @@ def test_the_file_itself_is_never_written_over(call: Any, tmp_path: Path) -> Non
     done = call("import", str(path), "-o", str(tmp_path))
     assert done.code == 2 and "written over" in done.err
     assert path.read_text() == GEMM and [entry.name for entry in tmp_path.iterdir()] == ["gemm.workload.yaml"]
+
+
+# --- Hugging Face
+
+
+@pytest.fixture
+def llama(tmp_path: Path) -> Path:
+    folder = tmp_path / "Llama 2"
+    folder.mkdir()
+    (folder / "config.json").write_text(LLAMA)
+    return folder / "config.json"
+
+
+def test_a_config_becomes_a_model_called_after_its_folder(call: Any, llama: Path, tmp_path: Path) -> None:
+    done = call("import", str(llama))
+    assert done.code == 0 and done.out.startswith("# Llama-2.yaml\nattnsim: 1\nkind: transformer\nname: Llama-2\n") and done.err == ""
+    assert call("import", str(llama), "-o", str(tmp_path)).code == 0
+    assert (tmp_path / "Llama-2.yaml").read_text() == done.out.partition("\n")[2]
+
+
+def test_a_model_goes_to_a_file_and_is_called_after_it(call: Any, llama: Path, tmp_path: Path) -> None:
+    target = tmp_path / "mine.yaml"
+    done = call("import", str(llama), "--from", "huggingface", "-o", str(target))
+    assert done.code == 0 and done.out == "" and done.err == f"wrote {target}\n"
+    checked = call("check", str(target))
+    assert checked.code == 0 and "model mine: 6.7 B parameters" in checked.out
+    assert str(tmp_path) not in target.read_text()
+
+
+def test_notes_on_a_model_go_to_stderr(call: Any, llama: Path) -> None:
+    llama.write_text(LLAMA.replace(', "torch_dtype": "float16"', ""))
+    done = call("import", str(llama))
+    assert done.code == 0 and done.err == "note: no torch_dtype: bf16 taken\n" and "weights: bf16" in done.out
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "1:1: is empty; a config.json is a JSON mapping"),
+        ("[1]", "1:1: holds a list; a config.json is a JSON mapping"),
+        ('{"model_type": "llama",}', "1:24: not JSON: "),
+        (
+            '{"hidden_size": 8}',
+            "1:1: model_type: missing, so this is no config.json of a Hugging Face model; the fields here are hidden_size",
+        ),
+        ('{\n "model_type": "mamba"}', "2:2: model_type: 'mamba' is not known"),
+        (LLAMA.replace('"vocab_size": 32000, ', ""), "1:1: vocab_size: missing; it must be a whole number"),
+        (LLAMA.replace("32000", '"32000"'), "3:30: vocab_size: must be a whole number of at least 1, not '32000'"),
+    ],
+)
+def test_a_bad_config_is_one_line_and_writes_nothing(text: str, told: str, call: Any, llama: Path, tmp_path: Path) -> None:
+    llama.write_text(text)
+    done = call("import", str(llama), "-o", str(tmp_path / "mine.yaml"))
+    assert done.code == 3 and done.out == "" and len(done.err.splitlines()) == 1
+    assert done.err.startswith(f"{llama}:{told}") and not (tmp_path / "mine.yaml").exists()
+
+
+def test_json_in_the_words_of_another_format_is_read_as_such(call: Any, tmp_path: Path) -> None:
+    path = tmp_path / "gemm.json"
+    path.write_text(json.dumps(yaml.safe_load(GEMM)))
+    assert "# gemm.cascade.yaml" in call("import", str(path)).out
+    path.write_text('{"attnsim": 1, "kind": "kernel"}')
+    assert "attnsim's own files need no import" in call("import", str(path)).err
+
+
+def test_a_config_of_another_name_is_told_by_its_content(call: Any, tmp_path: Path) -> None:
+    path = tmp_path / "llama"
+    path.write_text(LLAMA)
+    assert call("import", str(path)).out.startswith("# llama.yaml\n")
+
+
+def test_a_config_is_never_written_over(call: Any, tmp_path: Path) -> None:
+    path = tmp_path / "model.yaml"
+    path.write_text(LLAMA)
+    done = call("import", str(path), "-o", str(path))
+    assert done.code == 2 and "would be written over" in done.err and path.read_text() == LLAMA

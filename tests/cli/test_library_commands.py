@@ -23,6 +23,13 @@ def test_list_names_every_entry_of_a_kind(kind: Any, call: Any) -> None:
     assert [row.split()[0] for row in rows] == [entry.name for entry in entries(kind)] and rows
 
 
+def test_list_names_the_price_profiles(call: Any) -> None:
+    header, *rows = call("list", "prices").out.splitlines()
+    assert header.split() == ["name", "aliases", "title", "origin"]
+    assert [row.split()[0] for row in rows] == ["stepfun-2025", "lamina-2025", "megascale-rel", "deepseek-2025", "list-2026-09"]
+    assert "(2025-07, USD/h)" in rows[0] and "(2025-04, relative)" in rows[2]
+
+
 def test_list_without_a_kind_lists_all_and_says_which_is_which(call: Any) -> None:
     data = json.loads(call("list", "--format", "json").out)
     assert data["schema"] == 1
@@ -92,7 +99,7 @@ def test_a_name_of_two_kinds_asks_which(call: Any, tmp_path: Path, monkeypatch: 
 
 
 def test_check_accepts_everything_that_ships(call: Any) -> None:
-    files = [str(entry.path) for kind in ("arch", "cascade", "schedule", "workload") for entry in entries(kind)]  # type: ignore[arg-type]
+    files = [str(entry.path) for kind in ("arch", "cascade", "schedule", "workload", "prices") for entry in entries(kind)]  # type: ignore[arg-type]
     done = call("check", *files)
     assert done.code == 0, done.err
     assert len(done.out.splitlines()) == len(files) and all(": ok, " in line for line in done.out.splitlines())
@@ -137,6 +144,7 @@ SCHEDULE = "attnsim: 1\nkind: schedule\nname: x\ncascade: attention-1pass\nloops
         ("attnsim: 1\nname: x\n", "1:1: kind", "missing"),
         ("attnsim: 1\nkind: kernal\n", "2:1: kind", "did you mean 'kernel'?"),
         ("extends: nothing-like-it\n", "1:1: extends", "unknown name"),
+        ("attnsim: 1\nkind: prices\nname: x\nprofiles: {}\n", "4:1: profiles", "at least 1"),
     ],
 )
 def test_check_finds_what_a_file_names_wrongly(text: str, place: str, says: str, call: Any, tmp_path: Path) -> None:
@@ -155,7 +163,7 @@ def test_check_of_a_missing_file_names_it(call: Any, tmp_path: Path) -> None:
 # --- schema
 
 
-@pytest.mark.parametrize("kind", ["arch", "workload", "cascade", "schedule"])
+@pytest.mark.parametrize("kind", ["arch", "workload", "cascade", "schedule", "prices"])
 def test_schema_prints_what_the_models_generate(kind: str, call: Any) -> None:
     done = call("schema", kind)
     assert done.code == 0 and done.out == schema_text(kind)

@@ -226,6 +226,8 @@ WANTED = {
     ("gfx942", "prefill"): "flash-attention-2",
     ("sm_90", "prefill"): "flash-attention-3",
     ("sm_100", "prefill"): "flash-attention-4",
+    ("davinci", "prefill"): "naive",
+    ("davinci", "decode"): "naive",
     ("sm_80", "decode"): "flashinfer-decode",
     ("sm_89", "decode"): "flashinfer-decode",
     ("gfx942", "decode"): "flashinfer-decode",

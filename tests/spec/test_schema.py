@@ -70,7 +70,7 @@ def test_a_file_that_extends_another_may_leave_fields_out(kind: str) -> None:
 def test_a_kind_without_a_schema() -> None:
     with pytest.raises(UsageError, match="there is no schema for 'arhc'; did you mean 'arch'?"):
         model_of("arhc")
-    with pytest.raises(UsageError, match="there is no schema for 'zzz'; there is one for arch, workload, cascade, schedule"):
+    with pytest.raises(UsageError, match="there is no schema for 'zzz'; there is one for arch, workload, cascade, model, schedule"):
         model_of("zzz")
 
 

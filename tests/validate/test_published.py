@@ -13,6 +13,7 @@ import pytest
 
 import attnsim
 from attnsim.errors import SpecError
+from attnsim.spec.published import Configuration
 from attnsim.validate import run_cases
 from attnsim.validate.cases import find, folders, table_folders
 from attnsim.validate.published import TablesScore, pick, score_tables
@@ -182,3 +183,17 @@ def test_fusemax_covers_every_row_that_the_artifact_publishes(shipped: dict[str,
     assert {len(check.values) for check in choices if check.check.column.endswith("_loc")} == {48}
     assert {mean.mean.published for mean in score.means} >= {6.7226, 10.052, 0.7875, 5.3017, 0.8335}
     assert all(mean.n == 24 for mean in score.means)
+
+
+def test_deepep_needs_no_constant_of_its_own(shipped: dict[str, TablesScore]) -> None:
+    """Alpha and bandwidth of h800 alone: payloads to what is printed, and the 20 latencies that the network sets within 6 %."""
+    checks = [check for check in shipped["deepep"].checks if check.check.result == "latency_s"]
+    held = [value for check in checks if check.check.within is not None for value in check.values]
+    assert len(held) == 20 and max(abs(value.error) for value in held) < 0.06
+    assert sum(abs(value.error) for value in held) / len(held) < 0.035
+    assert not any(check.check.fitted for check in checks)
+
+
+def test_a_collective_is_no_kernel() -> None:
+    with pytest.raises(ValueError, match="leave cascade, schedule, base and workload out"):
+        Configuration(arch="h800", cascade="attention-1pass", schedule="naive", collective={"kind": "all-reduce"})  # type: ignore[arg-type]

@@ -9,7 +9,9 @@ from attnsim.api.documents import Ref, question, workload_document, workload_spe
 from attnsim.api.kernel import run_kernel
 from attnsim.api.processors import resolve
 from attnsim.evaluate.estimate import Report
+from attnsim.spec.serving import ModelWorkload
 from attnsim.spec.workload import LayerWorkload
+from attnsim.spec.yaml import validate
 
 __all__ = ["Ref", "resolve", "run", "run_kernel", "workload_document", "workload_spec"]
 
@@ -28,6 +30,10 @@ def run(workload: Ref, arch: Ref, schedule: Ref | None = None, *, sets: Sequence
         SpecError: a mistake in a file, dict or override. InfeasibleError: it cannot run there. UsageError: a text in `sets` without "=".
     """
     document, machine, schedule = question(workload, arch, schedule, sets, overrides)
+    if document.data.get("kind") == "model":
+        from attnsim.api.model import run_model
+
+        return run_model(validate(ModelWorkload, document), document, machine, schedule)
     spec = workload_spec(document)
     if isinstance(spec, LayerWorkload):
         from attnsim.api.layer import run_layer

@@ -45,7 +45,9 @@ def inspect(path: Path) -> tuple[list[Issue], str]:
         "arch": _arch,
         "cascade": _cascade,
         "schedule": _schedule,
+        "model": _model,
         "workload": _workload,
+        "prices": _prices,
     }
     try:
         kind = kind_of_file(path)
@@ -68,12 +70,31 @@ def _arch(doc: Document) -> tuple[list[Issue], str]:
     return [], f"machine {machine.name}: {machine.processors} {machine.processor_name}s, {peaks}"
 
 
+def _prices(doc: Document) -> tuple[list[Issue], str]:
+    from attnsim.machine.prices import build_prices
+
+    profiles = build_prices(doc)
+    return [], f"price list of {len(profiles)} profiles: {', '.join(profile.name for profile in profiles)}"
+
+
 def _cascade(doc: Document) -> tuple[list[Issue], str]:
     from attnsim.cascade.cascade import load_cascade
 
     cascade = load_cascade(doc.data, doc)
     passes = ", ".join(f"{count} over {rank}" for rank, count in cascade.pass_counts().items())
     return [], f"cascade {cascade.name}: {len(cascade.einsums)} Einsums, passes {passes or 'none'}"
+
+
+def _model(doc: Document) -> tuple[list[Issue], str]:
+    from attnsim.serving.model import Model
+    from attnsim.spec.model import TransformerSpec
+    from attnsim.spec.yaml import validate
+
+    model = Model(validate(TransformerSpec, doc))
+    return (
+        [],
+        f"model {model.name}: {model.parameters / 1e9:.1f} B parameters, {model.activated / 1e9:.1f} B activated, {model.depth} layers",
+    )
 
 
 def _schedule(doc: Document) -> tuple[list[Issue], str]:
@@ -91,12 +112,27 @@ def _schedule(doc: Document) -> tuple[list[Issue], str]:
     return [], f"schedule {schedule.name} of cascade {schedule.spec.cascade}"
 
 
+def _question(doc: Document) -> tuple[list[Issue], str]:
+    from attnsim.api.model import load_model
+    from attnsim.machine.prices import load_prices
+    from attnsim.spec.serving import ModelWorkload
+    from attnsim.spec.yaml import validate
+
+    spec = validate(ModelWorkload, doc)
+    model = load_model(spec.model, doc)
+    if spec.prices is not None:
+        load_prices(spec.prices, doc=doc, loc=("prices",))
+    return [], f"workload {spec.name}: {spec.phase} of model {model.name}"
+
+
 def _workload(doc: Document) -> tuple[list[Issue], str]:
     from attnsim.api import workload_spec
     from attnsim.cascade.cascade import load_cascade
     from attnsim.schedule.spatial import load_any_schedule
     from attnsim.spec.workload import LayerWorkload
 
+    if doc.data.get("kind") == "model":
+        return _question(doc)
     spec = workload_spec(doc)
     issues: list[Issue] = []
 

@@ -1,9 +1,9 @@
-"""`attnsim import`: a TeAAL or accelforge file as attnsim documents."""
+"""`attnsim import`: a TeAAL, accelforge or Hugging Face file as attnsim documents."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -11,31 +11,45 @@ from attnsim.cli.common import check_writable, cli_command, deliver, narrate
 from attnsim.errors import UsageError
 
 if TYPE_CHECKING:
-    from attnsim.importers.common import Form
+    from attnsim.importers.common import Form, Imported
+    from attnsim.importers.huggingface import ImportedModel
 
-FORMS = ("teaal", "accelforge")
+FORMS = ("teaal", "accelforge", "huggingface")
 
 
-@cli_command("import", "attnsim import gemm.yaml", "attnsim import gemm.yaml --from teaal -o .")
+@cli_command("import", "attnsim import gemm.yaml", "attnsim import gemm.yaml --from teaal -o .", "attnsim import config.json -o mine.yaml")
 @click.argument("file", metavar="FILE")
 @click.option("--from", "form", type=click.Choice(FORMS), help="Format of FILE.  [default: told from its content]")
-@click.option("-o", "--output", "folder", metavar="FOLDER", help="Write the documents into FOLDER instead of to stdout.")
-def command(file: str, form: Form | None, folder: str | None) -> None:
-    """Turn a TeAAL or accelforge file into a cascade, schedule and workload.
+@click.option(
+    "-o", "--output", metavar="PATH", help="Write the documents into this folder, or a model to this .yaml file, instead of to stdout."
+)
+def command(file: str, form: str | None, output: str | None) -> None:
+    """Turn a TeAAL, accelforge or Hugging Face file into attnsim's own.
 
     TeAAL's `einsum:` and `mapping:`, and accelforge's `rank_sizes` and `einsums`, as far as attnsim can say the same: what it cannot is
     refused with its place (exit 3), what it reads otherwise than written is told on stderr. The documents are called NAME.cascade.yaml,
     NAME.schedule.yaml (where FILE has a mapping) and NAME.workload.yaml (where it has sizes: TeAAL files may give them as `rank-sizes:`),
     NAME being that of FILE. Written into a folder they run as `attnsim run FOLDER/NAME.workload.yaml fusemax_cloud`.
+
+    The config.json of a Hugging Face model becomes a model (kind `transformer`) called NAME.yaml, NAME being that of its folder, or as PATH
+    says. Nothing is fetched.
     """
     from attnsim.importers.common import import_file
+    from attnsim.importers.huggingface import is_config, read_model
 
-    found = import_file(Path(file), form)
+    folder = None if output is None else Path(output)
+    found: Imported | ImportedModel
+    if form == "huggingface" or (form is None and is_config(Path(file))):
+        own = folder if folder is not None and folder.suffix in (".yaml", ".yml") and not folder.is_dir() else None
+        found = read_model(Path(file), None if own is None else own.name)
+        folder = folder if own is None else own.parent
+    else:
+        found = import_file(Path(file), cast("Form | None", form))
     texts = {name: yaml_text(data) for name, data in found.documents.items()}
     if folder is None:
         deliver("---\n".join(f"# {name}\n{text}" for name, text in texts.items()), None)
     else:
-        _write(texts, Path(folder), Path(file))
+        _write(texts, folder, Path(file))
     for note in found.notes:
         narrate(f"note: {note}")
 

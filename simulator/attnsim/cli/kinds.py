@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 # What a file's own `kind:` says -> the kind of library entry it is.
 KIND_OF: dict[str, Kind] = {
     "kernel": "workload", "cascade": "cascade", "schedule": "schedule", "layer": "workload", "gpu": "arch", "cpu": "arch",
-    "spatial": "arch",
+    "spatial": "arch", "model": "workload", "transformer": "model", "prices": "prices",
 }  # fmt: skip
 
 

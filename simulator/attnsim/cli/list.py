@@ -13,7 +13,7 @@ from attnsim.cli.common import FORMATS, check_writable, cli_command, deliver, fo
 if TYPE_CHECKING:
     from attnsim.spec.library import Kind
 
-KINDS: tuple[Kind, ...] = ("arch", "workload", "cascade", "schedule", "model")
+KINDS: tuple[Kind, ...] = ("arch", "workload", "cascade", "schedule", "model", "prices")
 
 
 @cli_command("list", "attnsim list arch", "attnsim list schedule --format json")
@@ -21,27 +21,13 @@ KINDS: tuple[Kind, ...] = ("arch", "workload", "cascade", "schedule", "model")
 @format_option(*FORMATS)
 @output_option
 def command(kind: str | None, format_: str | None, output: str | None) -> None:
-    """List the machines, workloads, cascades, schedules and models that ship.
+    """List machines, workloads, cascades, schedules, models, price profiles.
 
     Each with its aliases, title and where it was found: your own folders (environment variable ATTNSIM_PATH) come before the shipped
     library. Without KIND, everything.
     """
     check_writable(output)
-    from attnsim.spec.library import entries
-
-    rows = [
-        {
-            "kind": entry.kind,
-            "name": entry.name,
-            "aliases": list(entry.aliases),
-            "title": entry.title,
-            "origin": entry.origin,
-            "path": str(entry.path),
-        }
-        for wanted in KINDS
-        if kind in (None, wanted)
-        for entry in entries(wanted)
-    ]
+    rows = [row for wanted in KINDS if kind in (None, wanted) for row in (_profiles() if wanted == "prices" else _entries(wanted))]
     format_ = pick_format(format_, output)
     if format_ == "json":
         from attnsim.report.export import to_json
@@ -55,6 +41,24 @@ def command(kind: str | None, format_: str | None, output: str | None) -> None:
         _print_rich(rows, one_kind=kind is not None)
     else:
         deliver(_plain(rows, one_kind=kind is not None), output)
+
+
+def _entries(kind: Kind) -> list[dict[str, object]]:
+    from attnsim.spec.library import entries
+
+    return [_row(entry.kind, entry.name, entry.aliases, entry.title, entry.origin, entry.path) for entry in entries(kind)]
+
+
+def _profiles() -> list[dict[str, object]]:
+    from attnsim.machine.prices import price_profiles
+    from attnsim.spec.library import entries
+
+    origins = {str(entry.path): entry.origin for entry in entries("prices")}
+    return [_row("prices", one.name, (), f"{one.title} ({one.date}, {one.unit})", origins[one.file], one.file) for one in price_profiles()]
+
+
+def _row(kind: str, name: str, aliases: Sequence[str], title: str, origin: str, path: object) -> dict[str, object]:
+    return {"kind": kind, "name": name, "aliases": list(aliases), "title": title, "origin": origin, "path": str(path)}
 
 
 def _cells(row: Mapping[str, object], one_kind: bool) -> list[str]:

@@ -26,11 +26,11 @@ COMMANDS: dict[str, str] = {
     "recommend": "Choose window, stride, dilation and tiles of a neighborhood mask.",
     "roofline": "Draw workloads under the roofs of machines (SVG, PDF or PNG).",
     "mask": "Draw a mask with its tiles: full, partial and skipped.",
-    "list": "List the machines, workloads, cascades, schedules and models that ship.",
+    "list": "List machines, workloads, cascades, schedules, models, price profiles.",
     "show": "Print a library entry or a file as attnsim resolves it.",
     "check": "Check spec files: every error of every file, with its place.",
     "schema": "Print the JSON Schema of a kind of spec, for editors.",
-    "import": "Turn a TeAAL or accelforge file into a cascade, schedule and workload.",
+    "import": "Turn a TeAAL, accelforge or Hugging Face file into attnsim's own.",
     "taxonomy": "Count the passes of every attention cascade and list the algorithms.",
     "validate": "Compare predictions with published or measured times.",
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from attnsim.machine.machine import Machine
 from attnsim.machine.spatial import SpatialMachine
@@ -103,6 +103,15 @@ def plain(value: Any) -> Any:
     if isinstance(value, tuple | list):
         return [plain(item) for item in value]
     return value
+
+
+@runtime_checkable
+class Told(Protocol):
+    """An answer of a later stage that says itself what the terminal shows of it."""
+
+    def lines(self) -> list[str]:
+        """Lines of text."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -150,7 +150,11 @@ def query_heads(cascade: Cascade, sizes: Mapping[str, int]) -> int:
 
 
 def group_size(cascade: Cascade, sizes: Mapping[str, int]) -> int:
-    """Query heads that share one key/value head."""
+    """Query heads that share one key/value head: all of them where keys have no head rank, as the latent rows of MLA."""
+    if not cascade.groups and cascade.head_rank is not None and len(cascade.positions) == 2:
+        keyed = [ranks for ranks in cascade.inputs.values() if cascade.positions[1] in ranks]
+        if keyed and not any(cascade.head_rank in ranks for ranks in keyed):
+            return sizes.get(cascade.head_rank, 1)
     return next((sizes[full] // sizes[shared] for shared, full in cascade.groups.items() if shared in sizes), 1)
 
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from attnsim.evaluate.estimate import Told
 from attnsim.evaluate.layer import LayerEstimate
 from attnsim.evaluate.spatial.estimate import SpatialEstimate
 from attnsim.machine.spatial import SpatialMachine
@@ -25,6 +26,9 @@ def render_report(report: Report) -> str:
     title = f", {machine.title}" if machine.title else ""
     lines = [f"{report.workload_name} on {report.arch_name}", f"  machine    {machine.name}{title}: {_processors(machine)}"]
     for estimate in report.results:
+        if isinstance(estimate, Told):
+            lines += estimate.lines()
+            continue
         if isinstance(estimate, SpatialEstimate | LayerEstimate):
             lines += _other_result(estimate, machine, named=len(report.results) > 1)
             continue

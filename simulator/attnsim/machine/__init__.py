@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from attnsim.machine.fabric import Fabric, fabric_of
+from attnsim.machine.link import Link, Transport
 from attnsim.machine.load import load_machine
-from attnsim.machine.machine import Clock, Launch, Level, Limits, Link, Machine, Path, Unit
+from attnsim.machine.machine import Clock, Launch, Level, Limits, Machine, Path, Unit
 from attnsim.machine.power import GemmPoint, Power, clock_scale, sustained_gemm
 
 __all__ = [
     "Clock",
+    "Fabric",
     "GemmPoint",
     "Launch",
     "Level",
@@ -16,8 +19,10 @@ __all__ = [
     "Machine",
     "Path",
     "Power",
+    "Transport",
     "Unit",
     "clock_scale",
+    "fabric_of",
     "load_machine",
     "sustained_gemm",
 ]

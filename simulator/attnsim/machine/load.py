@@ -7,7 +7,8 @@ from pathlib import Path as FilePath
 from typing import Any, TypeVar
 
 from attnsim.errors import SpecError
-from attnsim.machine.machine import ANY, Clock, Launch, Level, Limits, Link, Machine, Path, Unit
+from attnsim.machine.link import Link, Transport
+from attnsim.machine.machine import ANY, Clock, Launch, Level, Limits, Machine, Path, Unit
 from attnsim.machine.power import GemmPoint, Power
 from attnsim.machine.spatial import SpatialMachine
 from attnsim.spec import library
@@ -88,7 +89,7 @@ def build(document: Document, peaks: bool = True) -> Machine:
         ),
         launch=Launch(launch.stream.value, launch.graph.value, launch.floor.value),
         power=_power(spec.power),
-        links=_copy({name: _link(name, link) for name, link in spec.links.items()}),
+        links=_copy({name: _link(name, link) for name, link in spec.links.items() if link is not None}),
         dtypes=frozenset(dtype for unit in units.values() for dtype in unit.rates.get("mac", {}) if dtype != ANY),
         published_peak=_copy({dtype: peak.value for dtype, peak in spec.peak.items()}),
         sources=_copy(spec.sources),
@@ -150,4 +151,14 @@ def _power(power: PowerSpec) -> Power:
 
 def _link(name: str, link: LinkSpec) -> Link:
     share = 1.0 if link.sustained is None else link.sustained.value
-    return Link(name, link.bandwidth.value, link.bandwidth.value * share, 0.0 if link.latency is None else link.latency.value)
+    return Link(
+        name=name,
+        bandwidth=link.bandwidth.value,
+        sustained=link.bandwidth.value * share,
+        latency_s=0.0 if link.latency is None else link.latency.value,
+        scope=link.scope,
+        peers=link.peers,
+        shared_by=link.shared_by,
+        per_peer=None if link.per_peer is None else link.per_peer.value,
+        transports={key: Transport(key, each.latency.value, each.sustained.value) for key, each in link.transports.items()},
+    )

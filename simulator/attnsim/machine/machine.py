@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from attnsim.errors import InfeasibleError, MissingDataError, suggest
+from attnsim.machine.link import Link
 from attnsim.machine.power import Power
 
 Which = Literal["nominal", "boost"]
@@ -98,16 +99,6 @@ class Launch:
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
-    """A link out of the device, one direction, B/s; `sustained` is measured, or nominal where nothing is known."""
-
-    name: str
-    bandwidth: float
-    sustained: float
-    latency_s: float
-
-
-@dataclass(frozen=True, slots=True)
 class Machine:
     """One machine, resolved. Equality and hash are those of `content_key`, the SHA-256 of the arch file's content after `extends`."""
 
@@ -167,6 +158,14 @@ class Machine:
             return found.bandwidth
         clock = self.clocks[found.clock]
         return found.bandwidth * clock.boost_hz / clock.nominal_hz
+
+    def link(self, name: str, transport: str = "") -> Link:
+        """The link called `name`, under one of its `transports` if one is named; raises InfeasibleError when the machine has none."""
+        found = self.links.get(name)
+        if found is None:
+            known = ", ".join(self.links) or "none"
+            raise InfeasibleError(f"{self.name} has no link {name!r}{suggest(name, self.links)}; its links are {known}")
+        return found.through(transport) if transport else found
 
     def unit(self, name: str) -> Unit:
         """The compute unit called `name`; raises InfeasibleError when the machine has none."""

@@ -115,9 +115,10 @@ def _chart(arch: str, reports: Sequence[Report]) -> Chart:
         raise UsageError(
             f"{arch} is a machine of PE arrays, which a roofline does not show; draw its epoch: attnsim explain --epoch FILE.svg"
         )
-    layers = [report.workload_name for report in reports if any(result.kind == "layer" for result in report.results)]
-    if layers:
-        raise UsageError(f"{layers[0]} is a layer of several kernels; a roofline shows single kernels")
+    several = [(report.workload_name, result.kind) for report in reports for result in report.results if result.kind != "kernel"]
+    if several:
+        name, kind = several[0]
+        raise UsageError(f"{name} is a {kind} of several kernels; a roofline shows single kernels")
     kernels = tuple(
         Kernel(
             name=result.name,

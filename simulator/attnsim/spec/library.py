@@ -21,7 +21,7 @@ from attnsim.spec.quantity import show
 from attnsim.spec.scan import TABLES, Loc, Position
 from attnsim.spec.yaml import Document, from_dict, scan_yaml, validate
 
-Kind = Literal["arch", "workload", "cascade", "schedule", "model"]
+Kind = Literal["arch", "workload", "cascade", "schedule", "model", "prices"]
 
 _FOLDERS: Final[Mapping[str, str]] = {
     "arch": "arch_specs",
@@ -29,13 +29,17 @@ _FOLDERS: Final[Mapping[str, str]] = {
     "cascade": "workloads/cascades",
     "schedule": "workloads/schedules",
     "model": "workloads/models",
+    "prices": "arch_specs",
 }
+# what a name on the command line may be; the names of price lists are those of the profiles inside
 KINDS: Final[tuple[Kind, ...]] = ("arch", "workload", "cascade", "schedule", "model")
 _SUFFIXES: Final = (".yaml", ".yml", ".json")
 _PACKAGE: Final = Path(__file__).resolve().parents[1]
 # what the `kind:` line of a file says -> what the library calls it; used for files that lie loose in a folder of ATTNSIM_PATH, and to leave
 # out price lists
-_WRITTEN_KINDS: Final = {"gpu": "arch", "cpu": "arch", "spatial": "arch", "kernel": "workload", "layer": "workload"}
+_WRITTEN_KINDS: Final = {"gpu": "arch", "cpu": "arch", "spatial": "arch", "kernel": "workload", "layer": "workload",
+    "model": "workload", "transformer": "model",
+}  # fmt: skip
 
 _Stat = tuple[int, int]
 
@@ -151,7 +155,7 @@ def _load_file(kind: Kind, path: Path, chain: tuple[Path, ...]) -> tuple[Documen
 def _check_kind(kind: Kind, doc: Document) -> None:
     """Refuse a file of another kind at its `kind:` line; every field of it would be unknown here."""
     written = doc.data.get("kind") if isinstance(doc.data, dict) else None
-    other = _WRITTEN_KINDS.get(written, written if written in KINDS else None) if isinstance(written, str) else None
+    other = _WRITTEN_KINDS.get(written, written if written in _FOLDERS else None) if isinstance(written, str) else None
     if other is not None and other != kind:
         wanted = " or ".join(f"'{word}'" for word, meant in _WRITTEN_KINDS.items() if meant == kind) or f"'{kind}'"
         raise SpecError(
@@ -160,6 +164,8 @@ def _check_kind(kind: Kind, doc: Document) -> None:
 
 
 def _article(kind: str) -> str:
+    if kind == "prices":
+        return "a price list"
     return f"an {kind}" if kind[0] in "aeiou" else f"a {kind}"
 
 
@@ -261,8 +267,9 @@ def _files(root: Path, origin: str, kind: str) -> dict[str, Path]:
             stem, suffix = os.path.splitext(name)
             if suffix in _SUFFIXES and not stem.startswith("."):
                 found.setdefault(_fold(stem), Path(folder, name))
-    if kind == "arch":  # arch_specs/ also holds price lists
-        found = {folded: path for folded, path in found.items() if _header(path).kind in ("arch", "")}
+    if kind in ("arch", "prices"):  # they share arch_specs/
+        kinds = ("arch", "") if kind == "arch" else (kind,)
+        found = {folded: path for folded, path in found.items() if _header(path).kind in kinds}
     if origin not in ("checkout", "package"):
         for path in sorted(root.iterdir()):
             if path.suffix in _SUFFIXES and path.is_file() and _header(path).kind == kind:

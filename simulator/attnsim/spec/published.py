@@ -12,22 +12,29 @@ from pydantic import Field, model_validator
 
 from attnsim.spec.base import FieldError, Spec
 from attnsim.spec.case import RowFilter
+from attnsim.spec.collective import CollectiveSpec
 from attnsim.spec.dtype import Dtype
 from attnsim.spec.quantity import Factor, Size
 from attnsim.spec.workload import Conditions
 
 
 class Configuration(Spec):
-    """A cascade on a machine under a schedule, or a workload of the library."""
+    """A cascade on a machine under a schedule, a workload of the library, or a collective over its links."""
 
     arch: str
+    arch_overrides: dict[str, Any] = Field(default={}, description="dotted fields of the arch file changed for this table")
     schedule: str = Field(default="", description="with `cascade`: a kernel")
     cascade: str = ""
     base: str = Field(default="", description="library name of a workload, a layer for example, in their place")
     workload: dict[str, Any] = Field(default={}, description="further fields of the workload that all rows share, such as `mask`")
+    collective: CollectiveSpec | None = Field(default=None, description="in their place; the sizes of a row are bytes, devices and so on")
 
     @model_validator(mode="after")
     def _kernel_or_base(self) -> Configuration:
+        if self.collective is not None:
+            if self.cascade or self.schedule or self.base or self.workload:
+                raise FieldError("a collective is no kernel: leave cascade, schedule, base and workload out", "collective")
+            return self
         if bool(self.base) == bool(self.cascade and self.schedule):
             raise FieldError("name a `cascade` and a `schedule`, or the `base` workload they belong to", "base" if self.base else "cascade")
         return self
@@ -72,7 +79,7 @@ class PublishedTable(Spec):
     points: int = Field(ge=1, description="rows of the file, so that a truncated one is noticed")
     configuration: str
     configurations: dict[str, str] = Field(description="word of that column -> configuration")
-    sizes: dict[str, str | Size]
+    sizes: dict[str, str | Size] = {}
     fields: dict[str, str] = Field(default={}, description="dotted place in the workload, such as mask.window -> column")
     checks: list[Check] = Field(min_length=1)
 

@@ -19,9 +19,11 @@ from attnsim.errors import UsageError, suggest
 
 MODELS: Final[Mapping[str, tuple[str, ...]]] = {
     "arch": ("attnsim.spec.arch:ArchSpec", "attnsim.spec.spatial:SpatialArchSpec"),
-    "workload": ("attnsim.spec.workload:KernelWorkload", "attnsim.spec.workload:LayerWorkload"),
+    "workload": ("attnsim.spec.workload:KernelWorkload", "attnsim.spec.workload:LayerWorkload", "attnsim.spec.serving:ModelWorkload"),
     "cascade": ("attnsim.spec.cascade:CascadeSpec",),
+    "model": ("attnsim.spec.model:TransformerSpec",),
     "schedule": ("attnsim.spec.schedule:ScheduleSpec", "attnsim.spec.mapping:SpatialScheduleSpec"),
+    "prices": ("attnsim.spec.prices:PricesSpec",),
 }
 """Kind of file -> the models one may be, told apart by `kind`, or for schedules by `target`."""
 _DIALECT: Final = "http://json-schema.org/draft-07/schema#"
@@ -42,7 +44,7 @@ def model_for(kind: str, data: Mapping[str, Any]) -> Any:
     models = [_model(name) for name in MODELS[kind]]
     if kind == "schedule":
         return models[data.get("target") == "spatial"]
-    return models[data.get("kind") in ("spatial", "layer")] if len(models) > 1 else models[0]
+    return models[{"spatial": 1, "layer": 1, "model": 2}.get(str(data.get("kind")), 0)] if len(models) > 1 else models[0]
 
 
 def _model(name: str) -> Any:

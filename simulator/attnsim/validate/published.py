@@ -125,14 +125,19 @@ class _Engine:
         from attnsim.cascade.cascade import load_cascade
 
         chosen = self.spec.configurations[configuration]
+        if chosen.collective is not None:
+            from attnsim.api.collective import run_collective
+            from attnsim.machine import load_machine
+
+            return run_collective(chosen.collective, load_machine(chosen.arch), sizes).to_dict()
         ranks = load_cascade(chosen.cascade).ranks if chosen.cascade else sizes
         own = {rank: size for rank, size in sizes.items() if rank in ranks}
         key = configuration, tuple(sorted(own.items())), tuple(sorted((fields or {}).items()))
         if key not in self.answers:
             shared = {"conditions": self.spec.conditions.model_dump(exclude_unset=True), **deepcopy(chosen.workload)}
             if chosen.base:
-                document = workload_document(chosen.base, overrides={"sizes": own, "dtype": self.spec.dtype})
-                workload = {**deepcopy(document.data), **shared}
+                document = workload_document(chosen.base, overrides={"sizes": own} if own else None)
+                workload = {**deepcopy(document.data), **{name: value for name, value in shared.items() if value or name != "conditions"}}
             else:
                 workload = {
                     "attnsim": 1, "kind": "kernel", "name": f"{self.spec.name}: {configuration}", "cascade": chosen.cascade, "sizes": own,
@@ -140,7 +145,8 @@ class _Engine:
                 }  # fmt: skip
             for place, text in (fields or {}).items():
                 put(workload, place, text)
-            self.answers[key] = run(workload, chosen.arch).results[0].to_dict()
+            sets = [f"arch.{place}={value}" for place, value in chosen.arch_overrides.items()]
+            self.answers[key] = run(workload, chosen.arch, sets=sets).results[0].to_dict()
         return self.answers[key]
 
 

@@ -1,0 +1,255 @@
+"""A model whose parts run on the same devices: tensor, data, expert and pipeline parallel.
+
+A step goes through the layers one kernel after another; collectives stand between them. Experts are chosen evenly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from math import ceil
+
+from attnsim.errors import InfeasibleError
+from attnsim.evaluate import collectives
+from attnsim.machine.fabric import fabric_of
+from attnsim.machine.machine import Machine
+from attnsim.schedule.schedule import Schedule
+from attnsim.serving.kernels import LIMITED, NOTHING, Cost, core, product, streaming
+from attnsim.serving.model import Layer, Matrix, Model
+from attnsim.spec.dtype import element_bytes
+from attnsim.spec.model import LinearAttention
+from attnsim.spec.serving import ColocatedDeployment
+from attnsim.spec.workload import Conditions
+
+ACTIVATION = "bf16"
+"""Format of what passes between kernels and devices."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """tokens: of a request in this step (1: decoding); context: those it attends; batch: requests of all devices; schedule: of the
+    attention kernels, None for the best known.
+    """
+
+    model: Model
+    machine: Machine
+    deployment: ColocatedDeployment
+    context: int
+    batch: int
+    tokens: int
+    dtype: str
+    schedule: Schedule | None = None
+    conditions: Conditions = LIMITED
+
+    @property
+    def devices(self) -> int:
+        """Of the whole deployment."""
+        return self.deployment.tp * self.deployment.dp * self.deployment.pp
+
+    @property
+    def requests(self) -> int:
+        """Of one group of tensor-parallel devices."""
+        return ceil(self.batch / self.deployment.dp)
+
+    @property
+    def rows(self) -> int:
+        """Tokens of one such group in this step."""
+        return self.requests * self.tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Costs of one device over all its layers, by kind of operator; network: seconds of each collective by name."""
+
+    parts: dict[str, Cost] = field(default_factory=dict)
+    network: dict[str, float] = field(default_factory=dict)
+    sent_bytes: float = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """Kernels and collectives, one after another."""
+        return sum(cost.seconds for cost in self.parts.values()) + sum(self.network.values())
+
+
+def step(asked: Question) -> Step:
+    """One step of one device.
+
+    Raises:
+        InfeasibleError: a parallel degree that does not divide what it cuts.
+    """
+    _check(asked)
+    parts: dict[str, Cost] = {}
+    network: dict[str, float] = {}
+    sent = 0.0
+    for layer in asked.model.layers:
+        share = layer.count / asked.deployment.pp
+        for name, cost in _layer(asked, layer):
+            parts[name] = parts.get(name, NOTHING) + cost.times(share)
+        for name, seconds, amount in _collectives(asked, layer):
+            network[name] = network.get(name, 0.0) + seconds * share
+            sent += amount * share
+    head = product(
+        asked.machine, asked.requests, asked.model.spec.hidden, ceil(asked.model.spec.vocabulary / asked.deployment.tp), ACTIVATION
+    )
+    parts["head"] = head.times(1 / asked.deployment.pp)
+    return Step(parts, network, sent)
+
+
+def _check(asked: Question) -> None:
+    deployment, model = asked.deployment, asked.model
+    for layer in model.layers:
+        heads = layer.core.spec.heads
+        if heads % deployment.tp:
+            raise InfeasibleError(f"tp = {deployment.tp} does not divide the {heads} attention heads of {model.name}")
+    if deployment.ep > 1 and (deployment.tp * deployment.dp) % deployment.ep:
+        raise InfeasibleError(f"ep = {deployment.ep} does not divide tp x dp = {deployment.tp * deployment.dp} devices")
+    if deployment.pp > model.depth:
+        raise InfeasibleError(f"pp = {deployment.pp} stages for {model.depth} layers of {model.name}")
+
+
+def _layer(asked: Question, layer: Layer) -> Iterator[tuple[str, Cost]]:
+    tp, machine, rows = asked.deployment.tp, asked.machine, asked.rows
+    width = asked.model.spec.hidden * element_bytes(ACTIVATION)
+    yield "norms", streaming(machine, 3 * rows * width).times(2)  # what is added and the sum are read, the sum is written, twice a layer
+    for matrix in fused(layer.of("attention"), asked.model.spec.hidden):
+        yield "projections", _matrix(asked, matrix, rows, tp)
+    yield "attention", core_cost(machine, layer, asked.requests, asked.tokens, asked.context, tp, asked.schedule, asked.conditions)
+    for matrix in layer.of("router"):
+        yield "router", _matrix(asked, matrix, rows, 1)
+    for matrix in layer.of("ffn"):
+        yield "ffn", _expert(asked, matrix) if matrix.experts > 1 else _matrix(asked, matrix, rows, _shared_cut(asked, layer))
+
+
+def fused(matrices: Iterable[Matrix], hidden: int) -> list[Matrix]:
+    """Projections of the same input as one product, as serving engines store them; those cut over devices apart from those kept whole."""
+    out: list[Matrix] = []
+    for matrix in matrices:
+        alike = next(
+            (i for i, one in enumerate(out) if (one.depth, one.copies, one.shard) == (matrix.depth, matrix.copies, matrix.shard)), None
+        )
+        if alike is None or matrix.depth != hidden or matrix.copies > 1:
+            out.append(matrix)
+        else:
+            out[alike] = replace(out[alike], name=f"{out[alike].name}+{matrix.name}", cols=out[alike].cols + matrix.cols)
+    return out
+
+
+def least_bytes(asked: Question) -> float:
+    """Bytes that a device reads in a step whatever its kernels: weights that one token meets, and in decoding the cache."""
+    deployment, model = asked.deployment, asked.model
+    each = element_bytes(model.spec.weights)
+    weights = model.head_weights / deployment.tp * element_bytes(ACTIVATION)
+    for layer in model.layers:
+        for matrix in layer.matrices:
+            if matrix.experts == 1 or deployment.ep == 1:
+                weights += layer.count * matrix.active_weights * each / deployment.tp
+    return weights / deployment.pp + (memory(asked)["cache"] if asked.tokens == 1 else 0.0)
+
+
+def _shared_cut(asked: Question, layer: Layer) -> int:
+    """Devices over which a dense FFN or shared experts are cut: beside routed experts on devices of their own, none."""
+    routed = any(matrix.experts > 1 for matrix in layer.of("ffn"))
+    return 1 if routed and asked.deployment.ep > 1 else asked.deployment.tp
+
+
+def _matrix(asked: Question, matrix: Matrix, rows: int, cut: int) -> Cost:
+    """A matrix every token goes through; matrices side by side are one product, heads of their own are many."""
+    depth, cols, copies = matrix.depth, matrix.cols, matrix.copies
+    if matrix.shard == "depth":
+        depth = ceil(depth / cut)
+    elif matrix.shard == "cols" and copies <= 2:
+        cols = ceil(cols / cut)
+    elif matrix.shard == "cols":
+        copies = ceil(copies / cut)
+    if copies <= 2:
+        cols, copies = cols * copies, 1
+    return product(asked.machine, rows, depth, cols, asked.dtype, copies, asked.conditions)
+
+
+def _expert(asked: Question, matrix: Matrix) -> Cost:
+    """Routed experts: those of a device that some token chose, each with the tokens that chose it."""
+    deployment = asked.deployment
+    ep = deployment.ep
+    tokens = asked.rows if ep == 1 else ceil(asked.batch * asked.tokens * ep / (deployment.tp * deployment.dp))
+    chosen = tokens * matrix.active / matrix.experts  # by an expert, on average
+    own = ceil(matrix.experts / ep)
+    met = own * (1.0 - (1.0 - matrix.active / matrix.experts) ** tokens)  # experts that at least one token chose
+    cut = deployment.tp if ep == 1 else 1
+    depth, cols = matrix.depth, matrix.cols * matrix.copies
+    depth, cols = (ceil(depth / cut), cols) if matrix.shard == "depth" else (depth, ceil(cols / cut))
+    return product(asked.machine, max(1, ceil(chosen * own / met)), depth, cols, asked.dtype, max(1, round(met)), asked.conditions)
+
+
+def core_cost(
+    machine: Machine,
+    layer: Layer,
+    requests: int,
+    tokens: int,
+    context: int,
+    tp: int,
+    schedule: Schedule | None,
+    conditions: Conditions = LIMITED,
+) -> Cost:
+    """Attention of `requests` requests with `tokens` tokens each, its heads cut over `tp` devices, computed in 16 bits.
+
+    Decoding from a cache in a narrower format moves fewer bytes, which saves time as far as they are what takes it.
+    """
+    spec = layer.core.spec
+    if isinstance(spec, LinearAttention):
+        return streaming(machine, requests * 2 * layer.core.state_bytes / tp)
+    heads = spec.heads // tp
+    groups = max(1, getattr(spec, "kv_heads", heads) // tp)
+    cost = core(machine, spec, requests, tokens, max(context, tokens), ACTIVATION, heads, groups, schedule, conditions)
+    share = element_bytes(layer.core.kv) / element_bytes(ACTIVATION)
+    if tokens > 1 or share >= 1:
+        return cost
+    saved = min(cost.bytes / machine.memory.sustained, cost.seconds) * (1.0 - share)
+    faster = max(cost.seconds - saved, cost.flops / machine.peak_flops(ACTIVATION))
+    return Cost(faster, cost.bound_s * share, cost.flops, cost.bytes * share, cost.energy_j)
+
+
+def _collectives(asked: Question, layer: Layer) -> Iterator[tuple[str, float, float]]:
+    """(name, seconds, bytes sent by a device) of what stands between the kernels of a layer."""
+    deployment, machine = asked.deployment, asked.machine
+    amount = asked.rows * asked.model.spec.hidden * element_bytes(ACTIVATION)
+    routed = next((matrix for matrix in layer.of("ffn") if matrix.experts > 1), None)
+    if deployment.tp > 1:
+        reduced = collectives.all_reduce(amount, deployment.tp, fabric_of(machine))
+        times = 1 if routed is not None and deployment.ep > 1 else 2
+        yield "all-reduce", times * reduced.time_s, times * sum(reduced.sent.values())
+    if routed is not None and deployment.ep > 1:
+        fabric = fabric_of(machine)
+        # Between nodes every pair of devices talks over the network, as the low-latency kernels of DeepEP do.
+        where = fabric if deployment.ep <= fabric.node or fabric.outer is None else fabric.outer
+        tokens = asked.rows / deployment.tp
+        for moved in (
+            collectives.moe_dispatch(tokens, asked.model.spec.hidden, routed.active, deployment.ep, where),
+            collectives.moe_combine(tokens, asked.model.spec.hidden, routed.active, deployment.ep, where),
+        ):
+            yield moved.name, moved.time_s, sum(moved.sent.values())
+
+
+def memory(asked: Question) -> dict[str, float]:
+    """Bytes of one device: weights, cache, and what passes between kernels."""
+    deployment, model = asked.deployment, asked.model
+    each = element_bytes(model.spec.weights)
+    weights = model.embedding_weights / deployment.tp * element_bytes(ACTIVATION)
+    for layer in model.layers:
+        for matrix in layer.matrices:
+            cut = deployment.ep if matrix.experts > 1 and deployment.ep > 1 else 1 if matrix.shard == "none" else deployment.tp
+            weights += layer.count * matrix.weights * each / cut
+    cache = 0.0
+    for layer in model.layers:
+        groups = getattr(layer.core.spec, "kv_heads", 1)
+        cache += layer.count * layer.core.stored(max(asked.context, asked.tokens)) / min(deployment.tp, groups)
+    widest = max(m.cols * m.copies for layer in model.layers for m in layer.matrices)
+    activations = asked.rows * (2 * model.spec.hidden + widest / deployment.tp) * element_bytes(ACTIVATION)
+    return {"weights": weights / deployment.pp, "cache": asked.requests * cache / deployment.pp, "activations": activations}
+
+
+def most_requests(asked: Question, limit: float) -> int:
+    """Requests of all devices that fit into `limit` bytes of each; 0: not one."""
+    one = memory(asked)
+    free = limit - one["weights"]
+    each = (one["cache"] + one["activations"]) / asked.requests
+    return max(0, int(free // each)) * asked.deployment.dp

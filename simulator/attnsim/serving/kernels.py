@@ -1,0 +1,120 @@
+"""Times of the kernels of a model on one device, asked of the engine that answers single kernels, each kept.
+
+A step of a model launches its kernels one after another from a graph; the power limit is that of each kernel run over and over.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from attnsim.cascade.cascade import load_cascade
+from attnsim.evaluate.estimate import Estimate
+from attnsim.evaluate.evaluate import evaluate
+from attnsim.evaluate.point import Point, schedule_context
+from attnsim.machine.machine import Machine
+from attnsim.mask import CAUSAL, DENSE, Banded
+from attnsim.mask.base import Mask
+from attnsim.schedule.defaults import default_schedule
+from attnsim.schedule.schedule import Schedule, load_schedule
+from attnsim.spec.model import GroupedAttention, LatentAttention
+from attnsim.spec.workload import Conditions
+
+LIMITED, UNLIMITED = Conditions(), Conditions(power_limit=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a kernel takes on its device, or several one after another."""
+
+    seconds: float = 0.0
+    bound_s: float = 0.0
+    flops: float = 0.0
+    bytes: float = 0.0
+    energy_j: float = 0.0
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(
+            self.seconds + other.seconds,
+            self.bound_s + other.bound_s,
+            self.flops + other.flops,
+            self.bytes + other.bytes,
+            self.energy_j + other.energy_j,
+        )
+
+    def times(self, count: float) -> Cost:
+        """The same, `count` times."""
+        return Cost(*(count * value for value in (self.seconds, self.bound_s, self.flops, self.bytes, self.energy_j)))
+
+
+NOTHING = Cost()
+
+
+def _cost(machine: Machine, estimate: Estimate) -> Cost:
+    return Cost(
+        estimate.latency_s,
+        estimate.lower_bound_s,
+        float(estimate.flops),
+        float(estimate.bytes.get(machine.memory.name, 0.0)),
+        estimate.energy_j,
+    )
+
+
+@lru_cache(maxsize=65536)
+def product(machine: Machine, rows: int, depth: int, cols: int, dtype: str, copies: int = 1, conditions: Conditions = LIMITED) -> Cost:
+    """`copies` matrix products of rows x depth activations by depth x cols weights, in one launch.
+
+    copies: heads or experts, each with weights and rows of its own.
+    """
+    name, sizes = ("linear", {}) if copies == 1 else ("grouped-linear", {"X": copies})
+    cascade = load_cascade(name)
+    sizes |= {"P": max(1, rows), "K": depth, "N": cols}
+    point = Point(
+        cascade, sizes, DENSE, dtype, machine, load_schedule("matmul" if copies == 1 else "grouped-matmul"), conditions, "forward"
+    )
+    return _cost(machine, evaluate(point, name))
+
+
+@lru_cache(maxsize=65536)
+def core(
+    machine: Machine,
+    spec: GroupedAttention | LatentAttention,
+    batch: int,
+    queries: int,
+    keys: int,
+    dtype: str,
+    heads: int,
+    groups: int,
+    schedule: Schedule | None = None,
+    conditions: Conditions = LIMITED,
+) -> Cost:
+    """Attention of `batch` requests, `queries` tokens each, over `keys` tokens, with `heads` query and `groups` key heads on this device.
+
+    schedule: None for the best known one.
+    """
+    mask: Mask = DENSE if queries == 1 else CAUSAL
+    if isinstance(spec, LatentAttention):
+        sizes = {"B": batch, "H": heads, "P": queries, "M": keys}
+        if queries == 1:
+            cascade = load_cascade("mla-absorbed")
+            sizes |= {"C": spec.kv_rank, "R": spec.rope_dim}
+        else:  # over a prompt, keys and values of every head are computed once: fewer FLOPs than in the latent
+            cascade = load_cascade("attention-1pass")
+            sizes |= {"G": heads, "E": spec.nope_dim + spec.rope_dim, "F": spec.value_dim}
+    else:
+        cascade = load_cascade("attention-1pass")
+        if spec.window is not None and spec.window < keys:
+            mask = Banded.of(spec.window - 1, 0) if queries > 1 else DENSE
+            keys = keys if queries > 1 else spec.window
+        sizes = {"B": batch, "H": heads, "G": groups, "P": queries, "M": keys, "E": spec.head_dim, "F": spec.value_dim or spec.head_dim}
+    context = schedule_context(cascade, sizes, mask, dtype, machine, "forward")
+    plan = schedule or default_schedule({**context, "cascade": cascade.name, "positions": len(cascade.positions)})
+    return _cost(machine, evaluate(Point(cascade, sizes, mask, dtype, machine, plan, conditions, "forward"), cascade.name))
+
+
+def streaming(machine: Machine, amount: float) -> Cost:
+    """A kernel that moves `amount` bytes between memory and itself and computes next to nothing: a norm, a residual sum."""
+    seconds = amount / machine.memory.sustained + machine.launch.graph_s
+    return Cost(
+        seconds, amount / machine.memory.bandwidth, 0.0, amount, amount * machine.memory.energy_j_per_byte + seconds * machine.power.idle_w
+    )

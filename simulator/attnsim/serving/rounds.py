@@ -1,0 +1,244 @@
+"""Questions about disaggregated models: the batch that fits and meets its target, the pace of the stages, and what a token costs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from attnsim.errors import InfeasibleError, Issue
+from attnsim.machine.machine import Machine
+from attnsim.machine.prices import PriceProfile
+from attnsim.schedule.schedule import Schedule
+from attnsim.serving import afd, offload
+from attnsim.serving.afd import Question, Stages
+from attnsim.serving.answer import ModelEstimate
+from attnsim.serving.model import Model
+from attnsim.spec.serving import AfdDeployment, ModelWorkload, OffloadDeployment
+from attnsim.units import format_quantity
+
+
+def run_afd(
+    spec: ModelWorkload,
+    deployment: AfdDeployment,
+    model: Model,
+    machines: tuple[Machine, Machine],
+    prices: PriceProfile | None,
+    schedule: Schedule | None = None,
+) -> ModelEstimate:
+    """Decoding with attention on the first machine and the FFN on the second.
+
+    Raises:
+        InfeasibleError: a prompt, a model that does not fit, or no batch that meets the target.
+    """
+    if spec.phase != "decode":
+        raise InfeasibleError(Issue("attention and FFN are disaggregated for decoding; a prompt runs colocated", path="phase"))
+    formats = [spec.dtype or (model.spec.weights if machine.supports(model.spec.weights) else "bf16") for machine in machines]
+    unit = deployment.micro_batches * deployment.attention * deployment.gpus_per_server
+    asked = Question(model, *machines, deployment, spec.context, spec.batch or unit, formats[0], formats[1], schedule, spec.conditions)
+    room = _room(asked)
+    if spec.batch is None:
+
+        def round_s(rows: int) -> float:
+            one = replace(asked, batch=rows * unit)
+            return afd.tpot(one, afd.stages(one))
+
+        rows = most(round_s, room // unit, spec.slo.tpot, f"one request of {spec.context} tokens a GPU and micro-batch")
+        asked = replace(asked, batch=rows * unit)
+    elif spec.batch > room:
+        text = f"{spec.batch} requests of {spec.context} tokens do not fit: {machines[0].name} holds {room}; add attention servers"
+        raise InfeasibleError(Issue(text, path="batch"))
+    found = afd.stages(asked)
+    time = afd.tpot(asked, found)
+    check_target(spec, asked.batch, time)
+    return _answer(spec, asked, found, time, prices, room)
+
+
+def _room(asked: Question) -> int:
+    """Requests that fit, of all attention GPUs."""
+    held = afd.memory(asked)
+    for machine, name in ((asked.ffn, "ffn weights"), (asked.attention, "attention weights")):
+        limit = machine.memory.capacity_bytes * asked.deployment.memory
+        if held[name] > limit:
+            text = f"{name} of {asked.model.name} take {format_quantity(held[name], 'B')} a device"
+            raise InfeasibleError(Issue(f"{text}; {machine.name} has {format_quantity(limit, 'B')}; add servers", path="deployment"))
+    free = asked.attention.memory.capacity_bytes * asked.deployment.memory - held["attention weights"]
+    return int(free // asked.model.kv_stored(asked.context)) * asked.attention_gpus
+
+
+def most(time: Callable[[int], float], limit: int, target: float | None, what: str) -> int:
+    """The largest count up to `limit` whose time meets the target, by bisection: time grows with the count.
+
+    Raises:
+        InfeasibleError: none does. `what`: what is counted, for the message.
+    """
+    if limit < 1:
+        raise InfeasibleError(Issue(f"not {what} fits; add devices", path="deployment"))
+    if target is None or time(limit) <= target:
+        return limit
+    if time(1) > target:
+        text = f"no batch meets tpot {format_quantity(target, 's')}: {what} takes {format_quantity(time(1), 's')}"
+        raise InfeasibleError(Issue(text, path="slo.tpot"))
+    low, high = 1, limit
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if time(middle) <= target else (low, middle)
+    return low
+
+
+def check_target(spec: ModelWorkload, batch: int, time: float) -> None:
+    """Raises InfeasibleError for a batch that misses the target."""
+    if spec.slo.tpot is not None and time > spec.slo.tpot:
+        text = f"{batch} requests take {format_quantity(time, 's')} a token, more than {format_quantity(spec.slo.tpot, 's')}"
+        raise InfeasibleError(Issue(f"{text}; leave `batch` out for the largest that meets it", path="slo.tpot"))
+
+
+def run_offload(
+    spec: ModelWorkload,
+    deployment: OffloadDeployment,
+    model: Model,
+    machines: tuple[Machine, Machine],
+    prices: PriceProfile | None,
+    schedule: Schedule | None = None,
+) -> ModelEstimate:
+    """Decoding with everything but attention on the first machine, attention on the second.
+
+    Raises:
+        InfeasibleError: a prompt, a model that does not fit, or no batch that meets the target.
+    """
+    compute, memory = machines
+    if spec.phase != "decode":
+        raise InfeasibleError(Issue("attention is offloaded for decoding; a prompt runs colocated", path="phase"))
+    dtype = spec.dtype or (model.spec.weights if compute.supports(model.spec.weights) else "bf16")
+    asked = offload.Question(
+        model, compute, memory, deployment, spec.context, spec.batch or deployment.batches, dtype, schedule, spec.conditions
+    )
+    limit = compute.memory.capacity_bytes * deployment.share
+    weights = offload.memory(asked)["compute weights"]
+    if weights > limit:
+        text = f"weights of {model.name} take {format_quantity(weights, 'B')} a device; {compute.name} has {format_quantity(limit, 'B')}"
+        raise InfeasibleError(Issue(f"{text}; add devices of compute", path="deployment.compute"))
+    room = offload.room(asked)
+
+    def time(rows: int) -> float:
+        one = replace(asked, batch=rows * deployment.batches)
+        return offload.tpot(one, offload.turn(one))
+
+    if spec.batch is None:
+        rows = most(time, room // deployment.batches, spec.slo.tpot, f"one request of {spec.context} tokens a batch")
+        asked = replace(asked, batch=rows * deployment.batches)
+    elif spec.batch > room:
+        text = f"{spec.batch} requests of {spec.context} tokens do not fit: {deployment.memory} of {memory.name} hold {room}"
+        raise InfeasibleError(Issue(f"{text}; add devices of memory", path="batch"))
+    turn = offload.turn(asked)
+    tpot = offload.tpot(asked, turn)
+    check_target(spec, asked.batch, tpot)
+    batches, devices = deployment.batches, deployment.compute + deployment.memory
+    times = {"model": batches * turn.model_s, "attention": batches * turn.attention.seconds, "network": batches * turn.network_s}
+    parts: dict[str, dict[str, Any]] = {
+        name: {"machine": machine.name, "time_s": times[name], "flops": scale * cost.flops, "memory_bytes": scale * cost.bytes}
+        for name, machine, cost, scale in (
+            ("model", compute, turn.model, batches * deployment.compute),
+            ("attention", memory, turn.attention, batches * deployment.memory),
+        )
+    }
+    energy = batches * (turn.model.energy_j * deployment.compute + turn.attention.energy_j * deployment.memory)
+    energy += sum(
+        machine.power.idle_w * count * max(0.0, tpot - times[name])
+        for name, machine, count in (("model", compute, deployment.compute), ("attention", memory, deployment.memory))
+    )
+    cost = None
+    if prices is not None:
+        hourly = prices.usd_per_hour(compute.name) * deployment.compute + prices.usd_per_hour(memory.name) * deployment.memory
+        cost = {"usd_per_mtok": hourly / 3600 / (asked.batch / tpot) * 1e6, "usd_per_hour": hourly, "prices": prices.name}
+    return ModelEstimate(
+        name=spec.name,
+        model=model.name,
+        phase=spec.phase,
+        context=spec.context,
+        batch=asked.batch,
+        schedule=f"offload, DOP({deployment.compute},{deployment.memory})",
+        dtype=dtype,
+        gpus=devices,
+        flops=sum(part["flops"] for part in parts.values()),
+        bytes={"hbm": sum(part["memory_bytes"] for part in parts.values())},
+        latency_s=tpot,
+        lower_bound_s=batches * max(turn.model.bound_s, turn.attention.bound_s),
+        bound=max(times, key=lambda name: times[name]),
+        time_by_resource_s=times,
+        parts=parts | {"network": {"time_s": times["network"]}},
+        tokens_per_s=asked.batch / tpot,
+        tokens_per_s_per_gpu=asked.batch / tpot / devices,
+        tpot_s=tpot,
+        energy_j=energy,
+        energy_j_per_token=energy / asked.batch,
+        cost=cost,
+        memory_bytes=offload.memory(asked),
+        conditions=offload.conditions(asked, turn),
+        assumptions=(f"{batches} batches take turns; the requests of a batch are spread evenly over the devices of memory",),
+    )
+
+
+def _answer(
+    spec: ModelWorkload, asked: Question, found: tuple[Stages, ...], time: float, prices: PriceProfile | None, room: int
+) -> ModelEstimate:
+    deployment, model = asked.deployment, asked.model
+    rounds = deployment.micro_batches
+    devices = asked.attention_gpus + asked.ffn_gpus
+    parts: dict[str, dict[str, Any]] = {
+        name: {
+            "machine": machine.name,
+            "time_s": rounds * sum(one.count * getattr(one, name).seconds for one in found),
+            "flops": rounds * gpus * sum(one.count * getattr(one, name).flops for one in found),
+            "memory_bytes": rounds * gpus * sum(one.count * getattr(one, name).bytes for one in found),
+            "energy_j": rounds * gpus * sum(one.count * getattr(one, name).energy_j for one in found),
+        }
+        for name, machine, gpus in (("attention", asked.attention, asked.attention_gpus), ("ffn", asked.ffn, asked.ffn_gpus))
+    }
+    network = rounds * sum(one.count * one.network_s for one in found)
+    idle = sum(
+        machine.power.idle_w * gpus * (time - part["time_s"])
+        for machine, gpus, part in (
+            (asked.attention, asked.attention_gpus, parts["attention"]),
+            (asked.ffn, asked.ffn_gpus, parts["ffn"]),
+        )
+    )
+    energy = sum(part["energy_j"] for part in parts.values()) + max(0.0, idle)
+    times = {"attention": parts["attention"]["time_s"], "network": network, "ffn": parts["ffn"]["time_s"]}
+    rate = asked.batch / time
+    cost = None
+    if prices is not None:
+        hourly = prices.usd_per_hour(asked.attention.name) * asked.attention_gpus + prices.usd_per_hour(asked.ffn.name) * asked.ffn_gpus
+        cost = {"usd_per_mtok": hourly / 3600 / rate * 1e6, "usd_per_hour": hourly, "prices": prices.name}
+    bounds = {name: rounds * sum(one.count * getattr(one, name).bound_s for one in found) for name in ("attention", "ffn")}
+    return ModelEstimate(
+        name=spec.name,
+        model=model.name,
+        phase=spec.phase,
+        context=spec.context,
+        batch=asked.batch,
+        schedule=f"afd, {deployment.attention}A{deployment.ffn}F",
+        dtype=asked.ffn_dtype,
+        gpus=devices,
+        flops=sum(part["flops"] for part in parts.values()),
+        bytes={"hbm": sum(part["memory_bytes"] for part in parts.values())},
+        latency_s=time,
+        lower_bound_s=max(bounds.values()),
+        bound=max(times, key=lambda name: times[name]),
+        time_by_resource_s=times,
+        parts=parts | {"network": {"time_s": network}},
+        tokens_per_s=rate,
+        tokens_per_s_per_gpu=rate / devices,
+        tpot_s=time,
+        energy_j=energy,
+        energy_j_per_token=energy / asked.batch,
+        cost=cost,
+        memory_bytes=afd.memory(asked),
+        conditions=afd.conditions(asked, found) | {"largest_batch": float(room)},
+        assumptions=(
+            "the longest of attention, network and FFN sets the pace of every layer; experts are chosen evenly; no requests wait",
+            f"a stage waits {format_quantity(deployment.sync, 's')} more for the slowest of its devices"
+            if deployment.sync
+            else "devices of a stage end together",
+        ),
+    )

@@ -1,0 +1,179 @@
+"""Questions about models on real devices: the batch that fits and meets its target, the step, and what it costs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from attnsim.errors import InfeasibleError, Issue
+from attnsim.machine.machine import Machine
+from attnsim.machine.prices import PriceProfile
+from attnsim.schedule.schedule import Schedule
+from attnsim.serving import colocated
+from attnsim.serving.answer import ModelEstimate
+from attnsim.serving.colocated import Question, Step
+from attnsim.serving.model import Model
+from attnsim.spec.serving import ColocatedDeployment, ModelWorkload
+from attnsim.units import format_quantity
+
+MOST_REQUESTS = 65536
+
+
+def run_colocated(
+    spec: ModelWorkload,
+    deployment: ColocatedDeployment,
+    model: Model,
+    machine: Machine,
+    prices: PriceProfile | None,
+    schedule: Schedule | None = None,
+) -> ModelEstimate:
+    """A model in one phase on devices that each hold a share of all of it.
+
+    Raises:
+        InfeasibleError: it does not fit, or no batch meets the target.
+    """
+    dtype = spec.dtype or _format(model, machine)
+    tokens = 1 if spec.phase == "decode" else spec.context
+    asked = Question(model, machine, deployment, spec.context, spec.batch or deployment.dp, tokens, dtype, schedule, spec.conditions)
+    limit = machine.memory.capacity_bytes * deployment.memory
+    room = colocated.most_requests(asked, limit)
+    if room == 0 or asked.batch > room:
+        raise InfeasibleError(_too_large(asked, limit, room))
+    asked, step = (asked, colocated.step(asked)) if spec.batch is not None else _largest(spec, asked, min(room, MOST_REQUESTS))
+    _check_target(spec, asked, step)
+    return _answer(spec, asked, step, prices, room)
+
+
+def _format(model: Model, machine: Machine) -> str:
+    """The format of the weights, or bf16 where the machine cannot compute in it."""
+    return model.spec.weights if machine.supports(model.spec.weights) else "bf16"
+
+
+def _too_large(asked: Question, limit: float, room: int) -> Issue:
+    held = colocated.memory(asked)
+    model, machine = asked.model, asked.machine
+    parts = ", ".join(f"{name} {format_quantity(value, 'B')}" for name, value in held.items())
+    text = f"{model.name} with {asked.batch} requests of {asked.context} tokens takes {parts} a device; "
+    text += f"{machine.name} has {format_quantity(limit, 'B')}"
+    if room:
+        return Issue(f"{text}; {room} requests fit", path="batch")
+    least = 1
+    while least < 1024 and held["weights"] * asked.deployment.tp / least > limit * 0.95:
+        least *= 2
+    return Issue(f"{text}; cut its weights over more of them (tp: {least})", path="deployment")
+
+
+def _target(spec: ModelWorkload) -> tuple[str, float | None]:
+    return ("tpot", spec.slo.tpot) if spec.phase == "decode" else ("ttft", spec.slo.ttft)
+
+
+def _largest(spec: ModelWorkload, asked: Question, room: int) -> tuple[Question, Step]:
+    """The most requests that fit and meet the target, by bisection: a step takes longer with more of them."""
+    dp = asked.deployment.dp
+    name, target = _target(spec)
+
+    def with_batch(groups: int) -> tuple[Question, Step]:
+        one = replace(asked, batch=groups * dp)
+        return one, colocated.step(one)
+
+    low, high = 1, room // dp
+    found = with_batch(low)
+    if target is None:
+        return with_batch(high)
+    if found[1].seconds > target:
+        raise InfeasibleError(
+            Issue(
+                f"no batch meets {name} {format_quantity(target, 's')}: {dp} already take {format_quantity(found[1].seconds, 's')}",
+                path=f"slo.{name}",
+            )
+        )
+    while low < high:
+        middle = (low + high + 1) // 2
+        tried = with_batch(middle)
+        if tried[1].seconds <= target:
+            low, found = middle, tried
+        else:
+            high = middle - 1
+    return found
+
+
+def _check_target(spec: ModelWorkload, asked: Question, step: Step) -> None:
+    name, target = _target(spec)
+    if target is not None and step.seconds > target:
+        raise InfeasibleError(
+            Issue(
+                f"{asked.batch} requests take {format_quantity(step.seconds, 's')}, more than {name} {format_quantity(target, 's')}; "
+                f"leave `batch` out for the largest that meets it",
+                path=f"slo.{name}",
+            )
+        )
+
+
+def _answer(spec: ModelWorkload, asked: Question, step: Step, prices: PriceProfile | None, room: int) -> ModelEstimate:
+    model, machine, devices = asked.model, asked.machine, asked.devices
+    stages = asked.deployment.pp
+    latency = step.seconds * stages  # a step passes all stages; each is busy with other requests meanwhile
+    tokens = asked.batch * asked.tokens
+    rate = tokens / step.seconds if stages == 1 else tokens / latency * stages
+    flops, moved = (sum(getattr(cost, name) for cost in step.parts.values()) for name in ("flops", "bytes"))
+    energy = sum(cost.energy_j for cost in step.parts.values()) * devices + machine.power.idle_w * sum(step.network.values()) * devices
+    held = colocated.memory(asked)
+    floor = max(
+        flops / max(machine.peak_flops(dtype, "boost") for dtype in {asked.dtype, colocated.ACTIVATION}),
+        colocated.least_bytes(asked) / machine.memory.bandwidth,
+    )
+    times = {name: cost.seconds for name, cost in step.parts.items()} | step.network
+    cost = None
+    if prices is not None:
+        hourly = prices.usd_per_hour(machine.name) * devices
+        cost = {"usd_per_mtok": hourly / 3600 / rate * 1e6, "usd_per_hour": hourly, "prices": prices.name}
+    layer = [step.parts[name].times(stages / model.depth) for name in ("projections", "attention")]
+    conditions = {
+        "attention_layer_s": sum(cost.seconds for cost in layer),
+        "attention_layer_bound_s": sum(cost.bound_s for cost in layer),
+        "largest_batch": float(room),
+    }
+    conditions["average_power_w"] = energy / devices / latency
+    if step.network:
+        conditions["network_bytes_per_s"] = step.sent_bytes / step.seconds
+    return ModelEstimate(
+        name=spec.name,
+        model=model.name,
+        phase=spec.phase,
+        context=spec.context,
+        batch=asked.batch,
+        schedule=_deployed(asked.deployment),
+        dtype=asked.dtype,
+        gpus=devices,
+        flops=flops * devices,
+        bytes={machine.memory.name: moved * devices},
+        latency_s=latency,
+        lower_bound_s=floor * stages,
+        bound=max(times, key=lambda name: times[name]),
+        time_by_resource_s={name: seconds * stages for name, seconds in times.items()},
+        parts={
+            **{
+                name: {"time_s": cost.seconds, "flops": cost.flops, "memory_bytes": cost.bytes, "lower_bound_s": cost.bound_s}
+                for name, cost in step.parts.items()
+            },
+            **{name: {"time_s": seconds} for name, seconds in step.network.items()},
+        },
+        tokens_per_s=rate,
+        tokens_per_s_per_gpu=rate / devices,
+        ttft_s=latency if spec.phase == "prefill" else None,
+        tpot_s=latency if spec.phase == "decode" else None,
+        energy_j=energy,
+        energy_j_per_token=energy / tokens,
+        cost=cost,
+        memory_bytes=held,
+        conditions=conditions,
+        assumptions=(
+            "kernels and collectives of a step follow one another; experts are chosen evenly; no requests wait",
+            f"matrix products in {asked.dtype}, attention in {colocated.ACTIVATION}, keys and values cached in {model.spec.kv}",
+        ),
+    )
+
+
+def _deployed(deployment: ColocatedDeployment) -> str:
+    degrees = {"tp": deployment.tp, "dp": deployment.dp, "ep": deployment.ep, "pp": deployment.pp}
+    cut = [f"{name} {count}" for name, count in degrees.items() if count > 1]
+    return f"colocated, {', '.join(cut)}" if cut else "colocated"

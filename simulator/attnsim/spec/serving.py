@@ -1,0 +1,115 @@
+"""What a user asks about a whole model: phase, context, batch or latency target, deployment and prices (``kind: model``)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from attnsim.spec.base import FieldError, Spec
+from attnsim.spec.dtype import Dtype
+from attnsim.spec.quantity import Seconds, Share, Size
+from attnsim.spec.workload import Conditions
+
+
+class Slo(Spec):
+    """Latency targets: the largest batch that meets them is chosen where the workload gives none."""
+
+    tpot: Seconds | None = Field(default=None, description="time per output token of a request, for example 50 ms")
+    ttft: Seconds | None = Field(default=None, description="time to the first token")
+
+
+class IdealDeployment(Spec):
+    """The bound of arXiv 2507.19427, section 4: peak rates, weights read for free, no network; attention and FFN each on the machine where
+    they cost least.
+    """
+
+    kind: Literal["ideal"]
+    hardware: list[str] = Field(default=[], description="machines to choose from, beside the one asked about")
+    disaggregated: bool = Field(default=True, description="attention and FFN may run on different machines")
+    mla_value: Literal["latent", "latent_and_rope"] = Field(
+        default="latent", description="width of the values of absorbed MLA; arXiv 2507.19427 counts the rotary part too"
+    )
+    linear_core: Literal["recurrent", "block"] = Field(
+        default="recurrent",
+        description="FLOPs of linear attention a token: of the state alone, or in blocks as arXiv 2507.19427 counts them",
+    )
+    gpus_per_server: Size = Field(default=8, description="GPUs, each with its network adapter, of a server of the FFN")
+
+
+class ColocatedDeployment(Spec):
+    """All parts of a model on the same GPUs."""
+
+    kind: Literal["colocated"]
+    tp: Size = Field(default=1, description="GPUs that share every matrix (tensor parallel)")
+    dp: Size = Field(default=1, description="groups of them, each with requests of its own (data parallel attention)")
+    ep: Size = Field(default=1, description="GPUs over which the experts are spread; divides tp x dp, or is 1: experts are cut as the rest")
+    pp: Size = Field(default=1, description="stages of layers (pipeline parallel)")
+    memory: Share = Field(default=0.9, description="share of the memory that weights and cache may take")
+
+
+class AfdDeployment(Spec):
+    """Attention and FFN on servers of their own, micro-batches going round between them (arXiv 2507.19427, section 5; arXiv 2504.02263)."""
+
+    kind: Literal["afd"]
+    attention: Size = Field(description="servers of attention (x of xAyF)")
+    ffn: Size = Field(description="servers of the FFN (y of xAyF)")
+    attention_machine: str | None = Field(default=None, description="left out: the machine asked about")
+    ffn_machine: str | None = Field(default=None, description="left out: the machine asked about")
+    gpus_per_server: Size = 8
+    micro_batches: Size = Field(
+        default=3, description="micro-batches in flight, one in each of attention, network and FFN; 4: a stage for each way of the network"
+    )
+    sync: Seconds = Field(
+        default=0.0, description="time a stage waits for the slowest of its devices (jitter), beside the longest of the three"
+    )
+    memory: Share = Field(default=0.9, description="share of the memory that weights and cache may take")
+
+
+class OffloadDeployment(Spec):
+    """Attention on devices chosen for their memory, everything else on devices of compute (Lamina, arXiv 2405.01814v2): DOP(a, b)."""
+
+    kind: Literal["offload"]
+    compute: Size = Field(description="devices of compute (a), which share every matrix")
+    memory: Size = Field(description="devices of memory (b), which share the requests")
+    compute_machine: str | None = Field(default=None, description="left out: the machine asked about")
+    memory_machine: str | None = Field(default=None, description="left out: the machine asked about")
+    batches: Size = Field(default=2, description="batches that take turns (rotational staggered pipeline)")
+    overlap: bool = Field(default=True, description="new keys and values travel while attention over the cache runs")
+    share: Share = Field(default=0.9, description="share of the memory that the cache may take")
+
+
+Deployment = Annotated[IdealDeployment | ColocatedDeployment | AfdDeployment | OffloadDeployment, Field(discriminator="kind")]
+
+
+class ModelWorkload(Spec):
+    """A question about a whole model."""
+
+    attnsim: Literal[1]
+    kind: Literal["model"]
+    name: str = Field(min_length=1)
+    title: str = ""
+    source: str = ""
+    model: str | dict[str, Any] = Field(description="library name, path, or an inline model")
+    phase: Literal["decode", "prefill"] = "decode"
+    context: Size = Field(description="tokens of a request: those before the one decoded, or those of the prompt")
+    batch: Size | None = Field(default=None, description="requests at once; left out: the largest that fits and meets `slo`")
+    slo: Slo = Field(default_factory=Slo)
+    dtype: Dtype | None = Field(
+        default=None, description="format of matrix products; left out: the weights', where the machine computes in it"
+    )
+    attention_schedule: str | dict[str, Any] | None = Field(
+        default=None, description="schedule of the softmax attention kernels; left out: the best known one"
+    )
+    kv: Dtype | None = Field(default=None, description="format of cached keys and values; left out: the model's")
+    deployment: Deployment = Field(default_factory=lambda: ColocatedDeployment(kind="colocated"))
+    conditions: Conditions = Field(default_factory=Conditions)
+    prices: str | None = Field(default=None, description="a price profile of arch_specs/prices.yaml")
+
+    @model_validator(mode="after")
+    def _batch_or_target(self) -> ModelWorkload:
+        if self.batch is None and self.deployment.kind == "ideal" and self.slo.tpot is None:
+            return self
+        if self.phase == "prefill" and self.slo.tpot is not None:
+            raise FieldError("a prompt has no time per output token; give `ttft`", "slo", "tpot")
+        return self
