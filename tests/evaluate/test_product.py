@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +13,7 @@ from attnsim.cascade.cascade import load_cascade
 from attnsim.errors import InfeasibleError, SpecError
 from attnsim.evaluate.evaluate import kernels_of, latency_of
 from attnsim.evaluate.kernel import Kernel
-from attnsim.evaluate.linear import kernel_latency, product_latency
+from attnsim.evaluate.linear import grouped_latency, kernel_latency, product_latency
 from attnsim.evaluate.point import Point
 from attnsim.machine.load import load_machine
 from attnsim.machine.machine import Machine
@@ -132,6 +134,33 @@ def test_other_machines_stay_above_their_floor(machine: str) -> None:
         width = 2 if dtype == "bf16" else 4
         memory, compute = 8192**2 * width / found.memory.bandwidth, 2 * rows * 8192**2 / found.peak_flops(dtype)
         assert max(memory, 0.7 * compute) < seconds < 6 * max(memory, compute), rows  # peaks are given below the boost clock
+
+
+def ramp(rows: int, experts: int) -> list[int]:
+    """From 0 to twice the mean, as tools/measure_gemm.py spreads rows over experts."""
+    found = [round(2 * (rows // experts) * index / (experts - 1)) for index in range(experts)]
+    return [*found[:-1], found[-1] + rows - sum(found)]
+
+
+def test_experts_may_have_different_rows() -> None:
+    # 64 + 65 + 129 rows in tiles of 64 rows: 1 + 2 + 3; an expert without rows costs nothing; the order does not matter
+    uneven = kernels_of(replace(point(86, 2048, 512, experts=3), schedule=load_schedule("grouped-matmul"), loads=(64, 65, 129)))[0]
+    assert uneven.ctas == 6 * 16 and uneven.filled == (64 + 65 + 129) / (6 * 64)
+    assert grouped_latency(H100, [65, 0, 64, 129], 2048, 512) == grouped_latency(H100, [64, 65, 129], 2048, 512)
+    assert grouped_latency(H100, [32] * 8, 2048, 512) == product_latency(H100, 32, 2048, 512, experts=8)
+    assert grouped_latency(H100, [1] * 7 + [1024], 4096, 4096) > grouped_latency(H100, [129] * 8, 4096, 4096) * 0.5
+    with pytest.raises(SpecError, match="X"):
+        grouped_latency(H100, [0, 0], 2048, 512)
+
+
+def test_uneven_experts_as_measured() -> None:
+    with (Path(__file__).parents[2] / "validation" / "gemm-h100" / "reference.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if row["spread"] == "ramp"]
+    found = []
+    for row in rows:
+        m, n, k, experts = (int(row[name]) for name in ("rows", "cols", "depth", "experts"))
+        found.append(grouped_latency(H100, ramp(m, experts), n, k) / (float(row["time_us"]) * 1e-6) - 1)
+    assert len(found) == 12 and sum(map(abs, found)) / 12 < 0.08 and max(map(abs, found)) < 0.2
 
 
 def test_a_streaming_kernel_reads_and_writes_once() -> None:

@@ -27,7 +27,9 @@ PRICED_AS: Mapping[str, str] = {"div": "mul"}
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Point:
-    """sizes: of the cascade's unpartitioned ranks; pack: query heads packed into the rows of one tile (1: none)."""
+    """sizes: of the cascade's unpartitioned ranks; loads: rows of each of the repeated matrix products of a kernel where they differ
+    (tokens of experts), in place of their mean, which the sizes give.
+    """
 
     cascade: Cascade
     sizes: Mapping[str, int]
@@ -37,6 +39,7 @@ class Point:
     schedule: Schedule
     conditions: Conditions
     direction: str
+    loads: tuple[int, ...] = ()
     context: Mapping[str, Value] = field(init=False)
     tensor_path: str | None = field(init=False)
 

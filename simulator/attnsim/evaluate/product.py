@@ -26,12 +26,22 @@ from attnsim.spec.schedule import Tile
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """Of one kernel: `products` products of (rows x depth) and (depth x cols)."""
+    """Of one kernel: `products` products of (rows x depth) and (depth x cols); loads: the rows of each where they differ."""
 
     rows: int
     cols: int
     depth: int
     products: int
+    loads: tuple[int, ...] = ()
+
+    @property
+    def all_rows(self) -> int:
+        """Rows of all products."""
+        return sum(self.loads) or self.products * self.rows
+
+    def row_tiles(self, side: int) -> int:
+        """Tiles of `side` rows of all products, each product padded on its own."""
+        return sum(ceil(load / side) for load in self.loads) or self.products * ceil(self.rows / side)
 
 
 def product_kernels(point: Point, einsum: Einsum, sizes: Mapping[str, int], traffic: Traffic, name: str) -> tuple[Kernel, ...]:
@@ -67,7 +77,8 @@ def _shape(point: Point, einsum: Einsum, sizes: Mapping[str, int]) -> Shape:
     repeated += [rank for rank in kept if rank in first and rank in second]
     rows, cols = ([rank for rank in kept if rank in side and rank not in other] for side, other in ((first, second), (second, first)))
     reduced = [rank for rank in einsum.ranks if rank not in einsum.output.ranks and rank not in repeated]
-    return Shape(*(prod(sizes[rank] for rank in ranks) for ranks in (rows, cols, reduced, repeated)))
+    m, n, k, x = (prod(sizes[rank] for rank in ranks) for ranks in (rows, cols, reduced, repeated))
+    return Shape(m, n, k, x, point.loads)
 
 
 def _splits(point: Point, row: Tile, shape: Shape, context: Mapping[str, Value]) -> int:
@@ -75,7 +86,7 @@ def _splits(point: Point, row: Tile, shape: Shape, context: Mapping[str, Value])
     spec = point.schedule.spec
     if spec.split is None or not holds(spec.split.when, context):
         return 1
-    tiles = shape.products * ceil(shape.rows / int(row.rows or 1)) * ceil(shape.cols / int(row.cols or 1))
+    tiles = shape.row_tiles(int(row.rows or 1)) * ceil(shape.cols / int(row.cols or 1))
     return split_count(spec.split, tiles, ceil(shape.depth / int(row.depth or shape.depth)), point.machine.processors)
 
 
@@ -85,10 +96,10 @@ def _tiled(
     """With a row of the tile table that gives rows and columns."""
     schedule, spec, machine = point.schedule, point.schedule.spec, point.machine
     side, width, step = int(row.rows or 1), int(row.cols or 1), int(row.depth or shape.depth)
-    down, across = ceil(shape.rows / side), ceil(shape.cols / width)
+    down, across = shape.row_tiles(side), ceil(shape.cols / width)
     depth = ceil(ceil(shape.depth / step) / splits) * step
     splits = ceil(shape.depth / depth)
-    ctas = shape.products * down * across * splits
+    ctas = down * across * splits
     each = Work()
     for term in einsum.terms:
         each.add(point, point.unit(einsum, term.kind), term.kind, float(side * width * depth) * term.per_element)
@@ -120,7 +131,7 @@ def _tiled(
         splits=splits,
         occupancy=Occupancy(resident, "schedule", 0.0),
         slots=resident * machine.processors,
-        filled=shape.rows * shape.cols / (down * side * across * width),
+        filled=shape.all_rows * shape.cols / (down * side * across * width),
     )
     return (kernel, *after)
 
@@ -139,17 +150,20 @@ def _operand_reads(point: Point, row: Tile, side: int, width: int, depth: int, w
 
 
 def _cached(point: Point, einsum: Einsum, shape: Shape, grid: tuple[int, int], cluster: int, traffic: Traffic) -> None:
-    """Reads of the operands from the shared cache: each side of the output once for every tile along the other."""
+    """Reads of the operands from the shared cache: each side of the output once for every tile along the other. grid: tiles of the rows
+    of all products, and of the columns.
+    """
     if point.shared is None:
         return
     down, across = grid
-    rows, cols = (float(shape.products * shape.depth * extent) for extent in (shape.rows, shape.cols))
-    by_rows, by_cols = rows * across, cols * down
+    rows, cols = float(shape.depth * shape.all_rows), float(shape.depth * shape.cols * shape.products)
+    by_rows, by_cols = rows * across, float(shape.depth * shape.cols * down)
     # the cluster lies along the side where sharing saves more
-    if by_rows * (1 - 1 / min(cluster, across)) > by_cols * (1 - 1 / min(cluster, down)):
+    each = max(1.0, down / shape.products)
+    if by_rows * (1 - 1 / min(cluster, across)) > by_cols * (1 - 1 / min(cluster, each)):
         by_rows /= min(cluster, across)
     else:
-        by_cols /= min(cluster, down)
+        by_cols /= min(cluster, each)
     cache = point.machine.levels[point.shared].name
     first, second = einsum.operands
     for operand, once, loaded in ((first, rows, by_rows), (second, cols, by_cols)):
@@ -160,7 +174,7 @@ def _cached(point: Point, einsum: Einsum, shape: Shape, grid: tuple[int, int], c
 def _sum_of_splits(point: Point, einsum: Einsum, shape: Shape, splits: int, traffic: Traffic, name: str) -> Kernel:
     """The kernel that adds the partial results in fp32; they pass through the shared cache, and through memory where they do not fit."""
     machine, label = point.machine, einsum.label
-    elements = float(shape.products * shape.rows * shape.cols)
+    elements = float(shape.all_rows * shape.cols)
     partial = splits * elements * STATE_BYTES
     own, places = Traffic(), [machine.memory.name]
     if point.shared is not None:
