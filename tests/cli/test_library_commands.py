@@ -172,3 +172,17 @@ def test_schema_prints_what_the_models_generate(kind: str, call: Any) -> None:
 
 def test_schema_of_an_unknown_kind_is_a_usage_error(call: Any) -> None:
     assert call("schema", "machine").code == 2
+
+
+def test_prices_of_a_profile(call: Any) -> None:
+    title, header, *rows = call("prices", "stepfun-2025").out.splitlines()
+    assert title.startswith("stepfun-2025: ")
+    assert header.split("  ")[0] == "machine"
+    assert [row.split()[0] for row in rows] == ["h800", "ascend_910b", "a800", "h20"]
+    data = json.loads(call("prices", "megascale-rel", "--format", "json").out)
+    assert data["unit"] == "relative"
+    assert {one["machine"] for one in data["machines"]} == {"l20", "h800", "a800", "h20", "l40s"}
+    assert call("prices", "megascale-rel", "--format", "csv").out.startswith("machine,price,dtype,capacity_bytes,bandwidth,flops\n")
+    wrong = call("prices", "megascal")
+    assert (wrong.code, wrong.out) == (3, "")
+    assert "did you mean 'megascale-rel'?" in wrong.err

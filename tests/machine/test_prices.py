@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from attnsim.errors import MissingDataError, SpecError
+from attnsim.errors import InfeasibleError, MissingDataError, SpecError
 from attnsim.machine import load_machine
 from attnsim.machine.machine import Machine
 from attnsim.machine.prices import load_prices, price_profiles
+from attnsim.machine.value import value, values
 from attnsim.spec import library
 from attnsim.spec.yaml import from_dict
 
@@ -60,6 +61,31 @@ def test_relative_prices() -> None:
     }  # fmt: skip
     with pytest.raises(MissingDataError, match=r"^price profile 'megascale-rel' gives relative prices, not USD; choose one of stepfun"):
         profile.usd_per_hour("h800")
+
+
+@pytest.mark.parametrize(
+    ("name", "bandwidth", "gigabytes", "gigabytes_per_s", "tflops"),
+    [
+        ("l20", None, 48.0, 864.0, 119.5), ("h800", "3430.4 GB/s", 15.2, 649.7, 187.3), ("a800", None, 35.4, 902.2, 138.1),
+        ("h20", "4096 GB/s", 51.9, 2214.1, 80.0), ("l40s", None, 44.4, 800.0, 335.2),
+    ],
+)  # fmt: skip
+def test_what_a_relative_price_buys(name: str, bandwidth: str | None, gigabytes: float, gigabytes_per_s: float, tflops: float) -> None:
+    """arXiv 2504.02263, Table 3: its 15 cells follow from its prices; two bandwidths are other than those the library has a source for."""
+    machine = load_machine(name, sets=[f"levels.hbm.bandwidth={bandwidth}"] if bandwidth else [])
+    assert isinstance(machine, Machine)
+    found = value(machine, load_prices("megascale-rel"))
+    assert found.capacity_bytes / 1e9 == pytest.approx(gigabytes, abs=0.05)
+    assert found.bandwidth / 1e9 == pytest.approx(gigabytes_per_s, abs=0.05)
+    assert found.flops / 1e12 == pytest.approx(tflops, abs=0.06)
+
+
+def test_what_a_price_buys_of_every_machine() -> None:
+    found = values(load_prices("stepfun-2025"))
+    assert [one.machine for one in found] == ["h800", "ascend_910b", "a800", "h20"]
+    assert [one.machine for one in values(load_prices("stepfun-2025"), "fp8")] == ["h800", "h20"]
+    with pytest.raises(InfeasibleError, match=r"^no machine of price profile 'stepfun-2025' computes in int4; they compute in bf16, "):
+        values(load_prices("stepfun-2025"), "int4")
 
 
 def test_step3_unit_costs_follow() -> None:

@@ -27,6 +27,7 @@ COMMANDS: dict[str, str] = {
     "roofline": "Draw workloads under the roofs of machines (SVG, PDF or PNG).",
     "mask": "Draw a mask with its tiles: full, partial and skipped.",
     "list": "List machines, workloads, cascades, schedules, models, price profiles.",
+    "prices": "What a unit of price buys of each machine of a price profile.",
     "show": "Print a library entry or a file as attnsim resolves it.",
     "check": "Check spec files: every error of every file, with its place.",
     "schema": "Print the JSON Schema of a kind of spec, for editors.",
