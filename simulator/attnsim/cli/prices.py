@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 def command(profile: str, dtype: str, format_: str | None, output: str | None) -> None:
     """What a unit of price buys of each machine of a price profile.
 
-    Memory, bandwidth and dense FLOP/s, over the price of an hour. PROFILE: a name (attnsim list prices) or the path of a price list with one
-    profile. Machines that cannot compute in DTYPE are left out.
+    Memory, bandwidth and dense FLOP/s, over the price of an hour. PROFILE: a name (attnsim list prices) or the path of a price list
+    with one profile. Machines that cannot compute in DTYPE are left out.
     """
     check_writable(output)
     from attnsim.machine.prices import load_prices
