@@ -112,10 +112,17 @@ def step(asked: Question) -> Step:
     head = product(asked.machine, asked.scored, asked.model.spec.hidden, words, ACTIVATION)
     parts["head"] = head.times(1 / asked.deployment.pp)
     stack = asked.deployment.stack
-    parts = {name: replace(cost, seconds=cost.seconds / stack.efficiency) for name, cost in parts.items()}
+    if stack.efficiency < 1:
+        parts = {name: _slowed(asked.machine, cost, stack.efficiency) for name, cost in parts.items()}
     if stack.cache_copies and asked.tokens == 1:
         parts["cache copies"] = streaming(asked.machine, 2 * stack.cache_copies * memory(asked)["cache"])
     return Step(parts, network, sent, stack.overhead / asked.deployment.pp)
+
+
+def _slowed(machine: Machine, cost: Cost, efficiency: float) -> Cost:
+    """The same work at a share of its speed; the device idles meanwhile."""
+    seconds = cost.seconds / efficiency
+    return replace(cost, seconds=seconds, energy_j=cost.energy_j + (seconds - cost.seconds) * machine.power.idle_w)
 
 
 def _check(asked: Question) -> None:

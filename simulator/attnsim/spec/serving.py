@@ -40,7 +40,7 @@ class IdealDeployment(Spec):
 class CachePolicy(Spec):
     """Which keys and values of a request stay, and how memory for them is handed out."""
 
-    kept: PositiveShare = Field(default=1.0, description="share of a request's tokens whose keys and values stay, mean over layers and heads")
+    kept: PositiveShare = Field(default=1.0, description="share of a request's tokens that stay in the cache, mean over layers and heads")
     budget: Size | None = Field(
         default=None, description="most tokens of a request that stay, such as sinks and a window (arXiv 2309.17453); left out: all"
     )
@@ -64,13 +64,13 @@ class ServingStack(Spec):
     """What the software around the kernels adds to a step: constants measured or fitted, with where they come from."""
 
     name: str = Field(default="", description="what the stack is called")
-    efficiency: PositiveShare = Field(default=1.0, description="share of the speed of this engine's kernels that the kernels of the stack reach")
+    efficiency: PositiveShare = Field(default=1.0, description="speed of the stack's kernels as a share of this engine's")
     overhead: Seconds = Field(default=0.0, description="time of a step in which the devices wait for the host")
     cache_copies: Annotated[float, Between(0.0)] = Field(
         default=0.0, description="times a decoding step copies the cache, reading and writing it: to a longer tensor, another layout"
     )
     prompt_logits: bool = Field(
-        default=False, description="scores of the vocabulary are computed for every token of a prompt, and kept in fp32 too, not for its last"
+        default=False, description="scores of the vocabulary for every token of a prompt, in fp32 too, not for its last alone"
     )
     source: str = Field(default="", description="where the constants come from, or `fitted`")
     rows: str = Field(default="", description="what they were fitted on")
