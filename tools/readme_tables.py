@@ -107,7 +107,7 @@ def neighborhood() -> str:
 
 def models() -> str:
     """The tables of whole models."""
-    return by_check("step3", "lamina")
+    return by_check("step3", "lamina", "moa-decode", "vattention", "hired", "streamingllm", "snapkv")
 
 
 def sparse() -> str:

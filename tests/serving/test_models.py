@@ -17,7 +17,7 @@ STEP3 = Conventions(mla_value="latent_and_rope", linear_core="block")
 NAMES = (
     "deepseek-v3", "ernie-4.5-300b", "gpt-oss-120b", "gpt-oss-20b", "kimi-k2", "llama-33b", "llama-65b", "llama2-13b", "llama2-7b",
     "llama3-70b", "llama3-8b", "llama4-maverick", "minimax-m1", "mistral-7b", "mixtral-8x7b", "pangu-pro", "qwen2-7b", "qwen3-235b",
-    "qwen3-32b", "step3",
+    "qwen3-32b", "step3", "yi-34b", "yi-6b",
 )  # fmt: skip
 
 

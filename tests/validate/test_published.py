@@ -93,6 +93,18 @@ def test_a_table_that_agrees_is_ok(folder: Path) -> None:
     assert mean.geometric == pytest.approx(math.sqrt(ratios[0] * ratios[1]))
 
 
+def test_a_column_of_ratios(folder: Path, edit: Edit) -> None:
+    """`over`: the same row asked of two configurations, one result divided by the other."""
+    ratio = seconds("fusemax") / seconds("fusemax-architecture")
+    edit("table.yaml", "result: latency_s, within: 1.0e-9, fitted: [{config: FAST}]", "result: latency_s, over: slow, within: 1.0e-9")
+    edit("times.csv", f"{seconds('fusemax')!r}", f"{ratio!r}")
+    edit("times.csv", f"{seconds('fusemax-architecture')!r}", "1.0")
+    assert score_tables(folder).ok
+    edit("times.csv", f"{ratio!r}", f"{2 * ratio!r}")
+    (bad,) = [check for check in score_tables(folder).checks if not check.ok]
+    assert bad.values[0].error == pytest.approx(-0.5)
+
+
 def test_a_number_that_differs_fails_with_its_row(folder: Path, edit: Edit) -> None:
     fast = seconds("fusemax")
     edit("times.csv", f"{fast!r}", f"{fast * 1.01!r}")
@@ -138,6 +150,8 @@ def test_a_row_the_engine_refuses_fails_with_the_reason(folder: Path, edit: Edit
         ("SLOW: slow", "SLOW: slwo", r"table.yaml:16:34: tables.0.configurations.SLOW: no configuration 'slwo'; did you mean 'slow'\?$"),
         ("SLOW: slow", "SLO: slow", r"table.yaml:16:34: tables.0.configurations.SLO: no row of times.csv is called 'SLO'$"),
         ("this: [fast]", "this: [fats]", r"table.yaml:27:47: means.0.this.0: no configuration 'fats'; did you mean 'fast'\?$"),
+        ("1.0e-9,", "1.0e-9, over: slwo,", r"table.yaml:19:\d+: tables.0.checks.0.over: no configuration 'slwo'; did you mean 'slow'\?$"),
+        ("result: bound,", "result: bound, over: slow,", r"tables.0.checks.1.over: words have no ratio$"),
         ("result: latency_s, within", "result: latencys, within", r"the result has no 'latencys': nothing at 'latencys'$"),
         ("words: {array", "within: 0.1, words: {array", r"table.yaml:20:\d+: tables.0.checks.1.words: words are equal or not"),
         ("column: seconds", "column: secs", r"times.csv:2: column 'secs' is missing"),

@@ -20,9 +20,13 @@ from attnsim.spec.dtype import element_bytes
 from attnsim.spec.model import LinearAttention
 from attnsim.spec.serving import ColocatedDeployment
 from attnsim.spec.workload import Conditions
+from attnsim.units import format_quantity
 
 ACTIVATION = "bf16"
 """Format of what passes between kernels and devices."""
+
+ENDLESS = 2**30
+"""Tokens beyond which a context counts as endless."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,19 +60,35 @@ class Question:
         """Tokens of one such group in this step."""
         return self.requests * self.tokens
 
+    @property
+    def scored(self) -> int:
+        """Tokens of one such group for which the next is predicted: the last of each request, or all."""
+        return self.rows if self.deployment.stack.prompt_logits else self.requests
+
+    @property
+    def cached(self) -> int:
+        """Tokens of a request whose keys and values stay after this step."""
+        return self.deployment.cache.tokens(max(self.context, self.tokens))
+
+    @property
+    def attended(self) -> int:
+        """Keys that a token of this step may meet: of a cache what was kept, of a prompt all."""
+        return self.cached if self.tokens == 1 else self.context
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Costs of one device over all its layers, by kind of operator; network: seconds of each collective by name."""
+    """Costs of one device over all its layers, by kind of operator; network: seconds of each collective by name; waiting: for the host."""
 
     parts: dict[str, Cost] = field(default_factory=dict)
     network: dict[str, float] = field(default_factory=dict)
     sent_bytes: float = 0.0
+    waiting: float = 0.0
 
     @property
     def seconds(self) -> float:
-        """Kernels and collectives, one after another."""
-        return sum(cost.seconds for cost in self.parts.values()) + sum(self.network.values())
+        """Kernels, collectives and waiting, one after another."""
+        return sum(cost.seconds for cost in self.parts.values()) + sum(self.network.values()) + self.waiting
 
 
 def step(asked: Question) -> Step:
@@ -88,11 +108,21 @@ def step(asked: Question) -> Step:
         for name, seconds, amount in _collectives(asked, layer):
             network[name] = network.get(name, 0.0) + seconds * share
             sent += amount * share
-    head = product(
-        asked.machine, asked.requests, asked.model.spec.hidden, ceil(asked.model.spec.vocabulary / asked.deployment.tp), ACTIVATION
-    )
+    words = ceil(asked.model.spec.vocabulary / asked.deployment.tp)
+    head = product(asked.machine, asked.scored, asked.model.spec.hidden, words, ACTIVATION)
     parts["head"] = head.times(1 / asked.deployment.pp)
-    return Step(parts, network, sent)
+    stack = asked.deployment.stack
+    if stack.efficiency < 1:
+        parts = {name: _slowed(asked.machine, cost, stack.efficiency) for name, cost in parts.items()}
+    if stack.cache_copies and asked.tokens == 1:
+        parts["cache copies"] = streaming(asked.machine, 2 * stack.cache_copies * memory(asked)["cache"])
+    return Step(parts, network, sent, stack.overhead / asked.deployment.pp)
+
+
+def _slowed(machine: Machine, cost: Cost, efficiency: float) -> Cost:
+    """The same work at a share of its speed; the device idles meanwhile."""
+    seconds = cost.seconds / efficiency
+    return replace(cost, seconds=seconds, energy_j=cost.energy_j + (seconds - cost.seconds) * machine.power.idle_w)
 
 
 def _check(asked: Question) -> None:
@@ -113,7 +143,7 @@ def _layer(asked: Question, layer: Layer) -> Iterator[tuple[str, Cost]]:
     yield "norms", streaming(machine, 3 * rows * width).times(2)  # what is added and the sum are read, the sum is written, twice a layer
     for matrix in fused(layer.of("attention"), asked.model.spec.hidden):
         yield "projections", _matrix(asked, matrix, rows, tp)
-    yield "attention", core_cost(machine, layer, asked.requests, asked.tokens, asked.context, tp, asked.schedule, asked.conditions)
+    yield "attention", core_cost(machine, layer, asked.requests, asked.tokens, asked.attended, tp, asked.schedule, asked.conditions)
     for matrix in layer.of("router"):
         yield "router", _matrix(asked, matrix, rows, 1)
     for matrix in layer.of("ffn"):
@@ -238,18 +268,78 @@ def memory(asked: Question) -> dict[str, float]:
         for matrix in layer.matrices:
             cut = deployment.ep if matrix.experts > 1 and deployment.ep > 1 else 1 if matrix.shard == "none" else deployment.tp
             weights += layer.count * matrix.weights * each / cut
-    cache = 0.0
-    for layer in model.layers:
-        groups = getattr(layer.core.spec, "kv_heads", 1)
-        cache += layer.count * layer.core.stored(max(asked.context, asked.tokens)) / min(deployment.tp, groups)
     widest = max(m.cols * m.copies for layer in model.layers for m in layer.matrices)
-    activations = asked.rows * (2 * model.spec.hidden + widest / deployment.tp) * element_bytes(ACTIVATION)
-    return {"weights": weights / deployment.pp, "cache": asked.requests * cache / deployment.pp, "activations": activations}
+    held = {
+        "weights": weights / deployment.pp,
+        "cache": asked.requests * sum(layer.count * _stored(asked, layer, asked.cached) for layer in model.layers) / deployment.pp,
+        "activations": asked.rows * (2 * model.spec.hidden + widest / deployment.tp) * element_bytes(ACTIVATION),
+    }
+    if asked.attended > asked.cached:  # a prompt is cut down layer by layer, each attended in full before
+        held["prompt of a layer"] = asked.requests * max(_stored(asked, layer, asked.attended) for layer in model.layers)
+    if asked.scored > asked.requests:  # in the format of activations, and widened
+        each = element_bytes(ACTIVATION) + element_bytes("fp32")
+        held["logits"] = asked.scored * model.spec.vocabulary / deployment.tp * each
+    waste = sum(layer.count * _page_bytes(asked, layer) / 2 for layer in model.layers)
+    if waste:  # requests end anywhere in their last pages: half of each is empty
+        held["paging waste"] = asked.requests * waste / deployment.pp
+    return held
+
+
+def _stored(asked: Question, layer: Layer, tokens: int) -> float:
+    """Bytes of `tokens` tokens of a request in the cache of a layer on one device."""
+    return layer.core.stored(tokens) / _groups_cut(asked, layer)
+
+
+def _groups_cut(asked: Question, layer: Layer) -> int:
+    """Devices over which the key heads of a layer are spread; a latent is held by each."""
+    return min(asked.deployment.tp, getattr(layer.core.spec, "kv_heads", 1))
+
+
+def _page_bytes(asked: Question, layer: Layer) -> float:
+    """Bytes of a page of each tensor of a layer's cache: keys and values, or the latent; 0 without pages."""
+    cache, each = asked.deployment.cache, layer.core.bytes_per_key / _groups_cut(asked, layer)
+    if not each:
+        return 0.0
+    if cache.block is not None:
+        return cache.block * each
+    return (cache.page or 0.0) * layer.core.tensors
+
+
+def tokens_per_page(asked: Question) -> int | None:
+    """Tokens that a page holds, the fewest of all layers; None without pages.
+
+    Raises:
+        InfeasibleError: a page that holds less than one token.
+    """
+    cache = asked.deployment.cache
+    if cache.block is not None or cache.page is None:
+        return cache.block
+    sizes = [layer.core.bytes_per_key / layer.core.tensors / _groups_cut(asked, layer) for layer in asked.model.layers]
+    held = min((int(cache.page // each) for each in sizes if each), default=None)
+    if held == 0:
+        raise InfeasibleError(f"a page of {format_quantity(cache.page, 'B')} holds less than a token of {asked.model.name}")
+    return held
 
 
 def most_requests(asked: Question, limit: float) -> int:
     """Requests of all devices that fit into `limit` bytes of each; 0: not one."""
     one = memory(asked)
     free = limit - one["weights"]
-    each = (one["cache"] + one["activations"]) / asked.requests
+    each = (sum(one.values()) - one["weights"]) / asked.requests
     return max(0, int(free // each)) * asked.deployment.dp
+
+
+def longest_context(asked: Question, limit: float) -> int | None:
+    """Tokens of a request with which all requests still fit into `limit` bytes of a device; 0: not one; None: any number."""
+
+    def fits(tokens: int) -> bool:
+        longer = replace(asked, context=tokens, tokens=1 if asked.tokens == 1 else tokens)
+        return sum(memory(longer).values()) <= limit
+
+    if fits(ENDLESS):
+        return None
+    low, high = 0, ENDLESS
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return low

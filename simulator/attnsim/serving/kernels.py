@@ -90,7 +90,7 @@ def core(
 ) -> Cost:
     """Attention of `batch` requests, `queries` tokens each, over `keys` tokens, with `heads` query and `groups` key heads on this device.
 
-    schedule: None for the best known one.
+    schedule: None for the best known one; softmax attention runs in the passes that it was written for.
     """
     mask: Mask = DENSE if queries == 1 else CAUSAL
     if isinstance(spec, LatentAttention):
@@ -102,7 +102,7 @@ def core(
             cascade = load_cascade("attention-1pass")
             sizes |= {"G": heads, "E": spec.nope_dim + spec.rope_dim, "F": spec.value_dim}
     else:
-        cascade = load_cascade("attention-1pass")
+        cascade = load_cascade("attention-1pass" if schedule is None else schedule.spec.cascade)
         if spec.window is not None and spec.window < keys:
             mask = Banded.of(spec.window - 1, 0) if queries > 1 else DENSE
             keys = keys if queries > 1 else spec.window

@@ -93,6 +93,11 @@ class Core:
                 return 0.0
 
     @property
+    def tensors(self) -> int:
+        """Tensors of the cache of a layer: keys and values, or one of latents."""
+        return 2 if isinstance(self.spec, GroupedAttention) else 1
+
+    @property
     def state_bytes(self) -> float:
         """Bytes of a sequence that do not grow with it."""
         if isinstance(self.spec, LinearAttention):

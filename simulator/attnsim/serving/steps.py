@@ -117,18 +117,30 @@ def _answer(spec: ModelWorkload, asked: Question, step: Step, prices: PriceProfi
     rate = tokens / step.seconds if stages == 1 else tokens / latency * stages
     flops, moved = (sum(getattr(cost, name) for cost in step.parts.values()) for name in ("flops", "bytes"))
     energy = sum(cost.energy_j for cost in step.parts.values()) * devices + machine.power.idle_w * sum(step.network.values()) * devices
+    if step.waiting:
+        energy += machine.power.idle_w * step.waiting * devices
     held = colocated.memory(asked)
     floor = max(
         flops / max(machine.peak_flops(dtype, "boost") for dtype in {asked.dtype, colocated.ACTIVATION}),
         colocated.least_bytes(asked) / machine.memory.bandwidth,
     )
     times = {name: cost.seconds for name, cost in step.parts.items()} | step.network
+    if step.waiting:
+        times["host"] = step.waiting
     layer = [step.parts[name].times(stages / model.depth) for name in ("projections", "attention")]
     conditions = {
         "attention_layer_s": sum(cost.seconds for cost in layer),
         "attention_layer_bound_s": sum(cost.bound_s for cost in layer),
         "largest_batch": float(room),
     }
+    longest = colocated.longest_context(asked, machine.memory.capacity_bytes * asked.deployment.memory)
+    if longest is not None:
+        conditions["longest_context"] = float(longest)
+    page = colocated.tokens_per_page(asked)
+    if page is not None:
+        conditions["tokens_per_page"] = float(page)
+    if asked.cached < max(asked.context, asked.tokens):
+        conditions["cached_tokens"] = float(asked.cached)
     conditions["average_power_w"] = energy / devices / latency
     if step.network:
         conditions["network_bytes_per_s"] = step.sent_bytes / step.seconds
@@ -152,7 +164,7 @@ def _answer(spec: ModelWorkload, asked: Question, step: Step, prices: PriceProfi
                 name: {"time_s": cost.seconds, "flops": cost.flops, "memory_bytes": cost.bytes, "lower_bound_s": cost.bound_s}
                 for name, cost in step.parts.items()
             },
-            **{name: {"time_s": seconds} for name, seconds in step.network.items()},
+            **{name: {"time_s": seconds} for name, seconds in times.items() if name not in step.parts},
         },
         tokens_per_s=rate,
         tokens_per_s_per_gpu=rate / devices,
@@ -166,8 +178,30 @@ def _answer(spec: ModelWorkload, asked: Question, step: Step, prices: PriceProfi
         assumptions=(
             "kernels and collectives of a step follow one another; experts are chosen evenly; no requests wait",
             f"matrix products in {asked.dtype}, attention in {colocated.ACTIVATION}, keys and values cached in {model.spec.kv}",
+            *_stated(asked),
         ),
     )
+
+
+def _stated(asked: Question) -> list[str]:
+    """What the answer assumes of the cache and of the software around the kernels."""
+    cache, stack = asked.deployment.cache, asked.deployment.stack
+    lines = []
+    if asked.cached < max(asked.context, asked.tokens):
+        lines.append(f"keys and values of {asked.cached} tokens of a request stay, on average over layers and heads")
+    if cache.page is not None or cache.block is not None:
+        lines.append("half of the last page of every request, layer and cached tensor is empty")
+    if asked.scored > asked.requests:
+        lines.append("scores of the vocabulary for every token of the prompt, in 16 bits and in fp32")
+    if stack.adds:
+        said = [
+            *([f"kernels at {stack.efficiency:.3g} of their speed"] if stack.efficiency < 1 else []),
+            *([f"{format_quantity(stack.overhead, 's')} of host time a step"] if stack.overhead else []),
+            *([f"the cache copied {stack.cache_copies:.3g} times a step"] if stack.cache_copies else []),
+        ]
+        origin = f"{stack.source}: {stack.rows}" if stack.rows else stack.source
+        lines.append(f"{stack.name or 'the serving stack'}: {', '.join(said)} ({origin})")
+    return lines
 
 
 def _deployed(deployment: ColocatedDeployment) -> str:

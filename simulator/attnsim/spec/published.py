@@ -45,6 +45,7 @@ class Check(Spec):
 
     column: str
     result: str = Field(description="dotted place in the result, such as latency_s, bytes.dram or phases.0.choice.location.Q")
+    over: str = Field(default="", description="a configuration whose result in the same row divides this one's: the column is a ratio")
     label: str = Field(default="", description="what the report calls it; left out: the column")
     factor: Factor = Field(default=1.0, description="the column in SI units: 1e-12 for pJ")
     within: float | None = Field(default=None, ge=0, description="largest relative difference of any row; left out: reported, not required")
@@ -59,6 +60,8 @@ class Check(Spec):
     def _one_kind(self) -> Check:
         if self.words and (self.limits or self.factor != 1.0):
             raise FieldError("words are equal or not: leave `within`, `off`, `mean_within` and `factor` out", "words")
+        if self.words and self.over:
+            raise FieldError("words have no ratio", "over")
         if self.limits > 1:
             raise FieldError("choose one of `within`, `off` and `mean_within`", "off" if self.within is not None else "mean_within")
         return self

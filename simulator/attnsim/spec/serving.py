@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from attnsim.spec.base import FieldError, Spec
 from attnsim.spec.dtype import Dtype
-from attnsim.spec.quantity import Seconds, Share, Size
+from attnsim.spec.quantity import Between, Bytes, PositiveShare, Seconds, Share, Size
 from attnsim.spec.workload import Conditions
 
 
@@ -37,6 +37,58 @@ class IdealDeployment(Spec):
     gpus_per_server: Size = Field(default=8, description="GPUs, each with its network adapter, of a server of the FFN")
 
 
+class CachePolicy(Spec):
+    """Which keys and values of a request stay, and how memory for them is handed out."""
+
+    kept: PositiveShare = Field(default=1.0, description="share of a request's tokens that stay in the cache, mean over layers and heads")
+    budget: Size | None = Field(
+        default=None, description="most tokens of a request that stay, such as sinks and a window (arXiv 2309.17453); left out: all"
+    )
+    page: Bytes | None = Field(
+        default=None, description="bytes of a page, of which keys and values of a layer and request have their own (arXiv 2405.04437)"
+    )
+    block: Size | None = Field(default=None, description="tokens of a page, in place of its bytes (PagedAttention, arXiv 2309.06180)")
+
+    @model_validator(mode="after")
+    def _one_page(self) -> CachePolicy:
+        if self.page is not None and self.block is not None:
+            raise FieldError("give the bytes of a page (`page`) or its tokens (`block`)", "block")
+        return self
+
+    def tokens(self, context: int) -> int:
+        """Tokens of a request of `context` tokens that stay, at least one."""
+        return max(1, min(round(self.kept * context), self.budget or context))
+
+
+class ServingStack(Spec):
+    """What the software around the kernels adds to a step: constants measured or fitted, with where they come from."""
+
+    name: str = Field(default="", description="what the stack is called")
+    efficiency: PositiveShare = Field(default=1.0, description="speed of the stack's kernels as a share of this engine's")
+    overhead: Seconds = Field(default=0.0, description="time of a step in which the devices wait for the host")
+    cache_copies: Annotated[float, Between(0.0)] = Field(
+        default=0.0, description="times a decoding step copies the cache, reading and writing it: to a longer tensor, another layout"
+    )
+    prompt_logits: bool = Field(
+        default=False, description="scores of the vocabulary for every token of a prompt, in fp32 too, not for its last alone"
+    )
+    source: str = Field(default="", description="where the constants come from, or `fitted`")
+    rows: str = Field(default="", description="what they were fitted on")
+
+    @property
+    def adds(self) -> bool:
+        """Whether a step takes longer than its kernels."""
+        return self.efficiency < 1 or self.overhead > 0 or self.cache_copies > 0
+
+    @model_validator(mode="after")
+    def _constants_have_a_source(self) -> ServingStack:
+        if self.adds and not self.source:
+            raise FieldError("say where the constants come from, `fitted` for example", "source")
+        if self.source == "fitted" and not self.rows:
+            raise FieldError("name the rows that the constants were fitted on", "rows")
+        return self
+
+
 class ColocatedDeployment(Spec):
     """All parts of a model on the same GPUs."""
 
@@ -46,6 +98,8 @@ class ColocatedDeployment(Spec):
     ep: Size = Field(default=1, description="GPUs over which the experts are spread; divides tp x dp, or is 1: experts are cut as the rest")
     pp: Size = Field(default=1, description="stages of layers (pipeline parallel)")
     memory: Share = Field(default=0.9, description="share of the memory that weights and cache may take")
+    cache: CachePolicy = Field(default_factory=CachePolicy)
+    stack: ServingStack = Field(default_factory=ServingStack, description="left out: the kernels of this engine and nothing between them")
 
 
 class AfdDeployment(Spec):

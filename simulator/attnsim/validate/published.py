@@ -170,6 +170,10 @@ def _unknown_configurations(spec: TablesSpec, document: Document) -> Iterator[Is
         for word, name in table.configurations.items():
             if name not in known:
                 yield document.issue(("tables", index, "configurations", word), f"no configuration '{name}'{suggest(name, known)}")
+        for number, check in enumerate(table.checks):
+            if check.over and check.over not in known:
+                where = ("tables", index, "checks", number, "over")
+                yield document.issue(where, f"no configuration '{check.over}'{suggest(check.over, known)}")
     for index, mean in enumerate(spec.means):
         for which in ("this", "other"):
             for place, name in enumerate(getattr(mean, which)):
@@ -208,6 +212,8 @@ def _check(table: PublishedTable, configuration: str, check: Check, rows: list[R
             fields = {place: record.values[column] for place, column in table.fields.items()}
             result = engine.result(configuration, _sizes(table.sizes, record), fields)
             predicted = pick(result, check.result)
+            if check.over:
+                predicted /= pick(engine.result(check.over, _sizes(table.sizes, record), fields), check.result)
         except AttnsimError as error:
             failures.append((record, reason(error)))
             continue
