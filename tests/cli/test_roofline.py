@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 
 import attnsim
-from attnsim.cli.roofline import split
+from attnsim.cli.kinds import split
 from attnsim.errors import SpecError, UsageError
 
 
 def test_workloads_and_machines_are_told_apart_in_any_order(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text("extends: h100_sxm\nname: mine\n")
-    assert split(["llama3-8b-prefill", "h100", str(path), "llama3_8b_decode"]) == (
+    assert split(["llama3-8b-prefill", "h100", str(path), "llama3_8b_decode"], "attnsim roofline a b") == (
         ["llama3-8b-prefill", "llama3_8b_decode"],
         ["h100", str(path)],
     )
@@ -30,7 +30,7 @@ def test_workloads_and_machines_are_told_apart_in_any_order(tmp_path: Path) -> N
 )
 def test_a_missing_or_unknown_name_says_what_to_write(names: list[str], error: type[Exception], says: str) -> None:
     with pytest.raises(error, match=says.replace("?", r"\?")):
-        split(names)
+        split(names, "attnsim roofline llama3-8b-prefill h100_sxm")
 
 
 def test_figure_and_data_of_two_workloads_on_two_machines(call: Any, tmp_path: Path) -> None:

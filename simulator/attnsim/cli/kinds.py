@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,9 @@ KIND_OF: dict[str, Kind] = {
     "kernel": "workload", "cascade": "cascade", "schedule": "schedule", "layer": "workload", "gpu": "arch", "cpu": "arch",
     "spatial": "arch", "model": "workload", "transformer": "model", "prices": "prices",
 }  # fmt: skip
+
+# What commands that compare take.
+ROLES: tuple[Kind, ...] = ("arch", "workload")
 
 
 def is_path(name: str) -> bool:
@@ -98,6 +102,25 @@ def known_names(*kinds: Kind | None) -> list[str]:
 
     wanted = [kind for kind in kinds if kind] or list(KINDS)
     return [word for kind in wanted for entry in entries(kind) for word in (entry.name, *entry.aliases)]
+
+
+def split(names: Sequence[str], example: str) -> tuple[list[str], list[str]]:
+    """The words of the command line as workloads and machines, each in the order given. `example`: a command line that is right.
+
+    Raises: SpecError for a name that is neither, UsageError when one of the two is missing.
+    """
+    workloads: list[str] = []
+    archs: list[str] = []
+    for name in names:
+        kinds = {kind_of_file(Path(name))} if is_path(name) else {kind for wanted in ROLES for kind, _ in named(name, wanted)}
+        if not kinds:
+            raise SpecError(f"{name!r} is neither a workload nor a machine of the library{suggest(name, known_names(*ROLES))}")
+        if not kinds & set(ROLES):
+            raise UsageError(f"{name!r} is a {min(kinds)}; {example.split()[1]} takes workloads and machines")
+        (archs if "arch" in kinds else workloads).append(name)
+    if not workloads or not archs:
+        raise UsageError(f"{'a machine' if workloads else 'a workload'} is missing; write for example {example}")
+    return workloads, archs
 
 
 def _kinds_text(found: list[tuple[Kind, Path]]) -> str:

@@ -25,6 +25,7 @@ COMMANDS: dict[str, str] = {
     "explain": "Show the equations, passes, footprints and formulas of a workload.",
     "recommend": "Choose window, stride, dilation and tiles of a neighborhood mask.",
     "roofline": "Draw workloads under the roofs of machines (SVG, PDF or PNG).",
+    "cost": "What a token of models costs, against context or size; as a figure, too.",
     "mask": "Draw a mask with its tiles: full, partial and skipped.",
     "list": "List machines, workloads, cascades, schedules, models, price profiles.",
     "prices": "What a unit of price buys of each machine of a price profile.",

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from attnsim.cli.common import check_writable, cli_command, narrate, schedule_option, set_option
-from attnsim.cli.kinds import is_path, kind_of_file, known_names, named
-from attnsim.errors import SpecError, UsageError, suggest
+from attnsim.cli.kinds import split
+from attnsim.errors import UsageError
 
-if TYPE_CHECKING:
-    from attnsim.spec.library import Kind
-
-ROLES: tuple[Kind, ...] = ("arch", "workload")
 ENDINGS = (".svg", ".pdf", ".png")
 
 
@@ -33,7 +27,7 @@ def command(names: tuple[str, ...], schedule: str | None, sets: tuple[str, ...],
     if Path(output).suffix.lower() not in ENDINGS:
         raise UsageError(f"cannot draw {output!r}: end the name in {', '.join(ENDINGS)}")
     check_writable(output)
-    workloads, archs = split(names)
+    workloads, archs = split(names, "attnsim roofline llama3-8b-prefill h100_sxm")
     import attnsim
     from attnsim.report.figure import save
     from attnsim.report.roofline import charts
@@ -41,24 +35,3 @@ def command(names: tuple[str, ...], schedule: str | None, sets: tuple[str, ...],
     reports = [attnsim.run(workload, arch, schedule=schedule, sets=sets) for arch in archs for workload in workloads]
     data = save(charts(reports), Path(output), attnsim.__version__)
     narrate(f"wrote {output} and {data}")
-
-
-def split(names: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The words of the command line as workloads and machines, each in the order given.
-
-    Raises: SpecError for a name that is neither, UsageError when one of the two is missing.
-    """
-    workloads: list[str] = []
-    archs: list[str] = []
-    for name in names:
-        kinds = {kind_of_file(Path(name))} if is_path(name) else {kind for wanted in ROLES for kind, _ in named(name, wanted)}
-        if not kinds:
-            raise SpecError(f"{name!r} is neither a workload nor a machine of the library{suggest(name, known_names(*ROLES))}")
-        if not kinds & set(ROLES):
-            raise UsageError(f"{name!r} is a {min(kinds)}; roofline takes workloads and machines")
-        (archs if "arch" in kinds else workloads).append(name)
-    if not workloads or not archs:
-        raise UsageError(
-            f"{'a machine' if workloads else 'a workload'} is missing; write for example attnsim roofline llama3-8b-prefill h100_sxm"
-        )
-    return workloads, archs

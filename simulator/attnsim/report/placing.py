@@ -36,6 +36,29 @@ def _separates(axis: Point, first: Shape, second: Shape) -> bool:
     return max(one) <= min(two) or max(two) <= min(one)
 
 
+def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
+    """Places from low to high at least `gap` apart, in the order of the wanted ones and as near to them as can be (least squares).
+
+    Too many for the room stand closer, evenly.
+    """
+    if len(wanted) > 1:
+        gap = min(gap, (high - low) / (len(wanted) - 1))
+    order = sorted(range(len(wanted)), key=lambda index: wanted[index])
+    # Less the room of those before it, each place must be no lower than the one before: pool neighbours that are (isotonic regression).
+    pools: list[tuple[float, int]] = []
+    for rank, index in enumerate(order):
+        total, count = wanted[index] - rank * gap, 1
+        while pools and pools[-1][0] / pools[-1][1] > total / count:
+            total, count = total + pools[-1][0], count + pools.pop()[1]
+        pools.append((total, count))
+    level = [total / count for total, count in pools for _ in range(count)]
+    top = high - (len(wanted) - 1) * gap
+    placed = [0.0] * len(wanted)
+    for rank, index in enumerate(order):
+        placed[index] = min(max(level[rank], low), top) + rank * gap
+    return placed
+
+
 @dataclass(slots=True)
 class Placer:
     """Remembers what is already drawn; gives each new label the first place that is free, or the least crowded one."""
@@ -47,16 +70,19 @@ class Placer:
         """Mark a shape as drawn."""
         self.taken.append(shape)
 
-    def place(self, candidates: Sequence[Shape], ignore: Sequence[Shape] = ()) -> int | None:
+    def place(self, candidates: Sequence[Shape], ignore: Sequence[Shape] = (), leaders: Sequence[Shape | None] = ()) -> int | None:
         """Index of the best candidate that lies inside the frame, and mark it as drawn; None when all leave the frame.
 
-        `ignore` names drawn shapes that may be touched (a label sits on its own line).
+        `ignore` names drawn shapes that may be touched (a label sits on its own line). `leaders`: the line from a candidate to what it
+        names, which should touch nothing either and is marked with it.
         """
         best: tuple[int, int] | None = None
         for index, shape in enumerate(candidates):
             if not self._inside(shape):
                 continue
-            hits = sum(overlap(shape, other) for other in self.taken if other not in ignore)
+            leader = leaders[index] if leaders else None
+            parts = [shape] if leader is None else [shape, leader]
+            hits = sum(overlap(part, other) for part in parts for other in self.taken if other not in ignore)
             if best is None or hits < best[0]:
                 best = (hits, index)
             if hits == 0:
@@ -64,6 +90,9 @@ class Placer:
         if best is None:
             return None
         self.add(candidates[best[1]])
+        drawn = leaders[best[1]] if leaders else None
+        if drawn is not None:
+            self.add(drawn)
         return best[1]
 
     def _inside(self, shape: Shape) -> bool:

@@ -1,0 +1,413 @@
+"""Draws what a token costs with matplotlib: against context, a line for each model and machine, or against activated parameters.
+
+The same table gives the same bytes; pyplot is not used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import cos, hypot, log2, radians, sin
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from attnsim.errors import UsageError
+from attnsim.report.cost import CostPoint, CostTable, Resource, distinct
+from attnsim.report.export import write_files
+from attnsim.report.figure import COLORS, ENDINGS, FAINT, INK, LineStyle, figure_bytes
+from attnsim.report.placing import Placer, Point, Shape, box, spread
+from attnsim.spec.span import count_text
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Against = Literal["context", "activated"]
+
+STROKES: dict[Resource, LineStyle] = {"memory": "-", "compute": "--", "network": ":"}
+# One more than there are colours, so that the eighth line differs from the first.
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p")
+FIELDS = ("model", "machine", "workload")
+
+# Inches.
+LEFT, PANEL_WIDTH, PANEL_HEIGHT, RIGHT = 0.72, 3.7, 3.0, 0.18
+HEAD, SUBTITLE, HEADING, AXIS, LEGEND, FOOTER, ROWS = 0.32, 0.15, 0.24, 0.5, 0.19, 0.1, 0.16
+LABEL, TICK, SMALL = 8.0, 7.5, 5.5  # points
+DPI = 200
+STEEP = 8.0
+"""Largest over smallest value from which an axis is logarithmic; below, it starts at zero."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Series:
+    """A line or a kind of dot: what it is called, how it looks, its points in ascending context."""
+
+    label: str
+    color: str
+    marker: str
+    points: tuple[CostPoint, ...]
+
+
+def save(
+    table: CostTable, path: Path, against: Against = "context", kv: bool = False, beside: Mapping[Path, bytes] | None = None
+) -> list[Path]:
+    """Write the figure (SVG, PDF or PNG by the path's ending) and the files beside it, left out the rows as CSV; return their paths.
+
+    All appear whole or none does. Raises: UsageError for another ending.
+    """
+    if path.suffix.lower() not in ENDINGS:
+        raise UsageError(f"cannot draw {str(path)!r}: end the name in {', '.join(ENDINGS)}")
+    others = {path.with_suffix(".csv"): table.csv().encode("utf-8")} if beside is None else dict(beside)
+    write_files({path: render(table, path.suffix.lower().removeprefix("."), against, kv), **others})
+    return list(others)
+
+
+def render(table: CostTable, format_: str, against: Against = "context", kv: bool = False) -> bytes:
+    """The figure as bytes of an SVG, PDF or PNG file."""
+    return figure_bytes(lambda: draw(table, against, kv), format_, DPI)
+
+
+def draw(table: CostTable, against: Against = "context", kv: bool = False) -> Figure:
+    """The figure: cost against context, beside it with `kv` the cache a token reads; or cost against activated parameters by context.
+
+    Raises: UsageError for `kv` beside activated parameters.
+    """
+    if against == "activated":
+        if kv:
+            raise UsageError("the cache is drawn against context; leave the cache out, or draw against context")
+        return _scatters(table)
+    return _lines(table, kv)
+
+
+def series(points: Sequence[CostPoint], by: Sequence[str]) -> list[_Series]:
+    """The points by the fields of `by`: the first one has a colour a value, the others together a marker a value."""
+    groups: dict[tuple[str, ...], list[CostPoint]] = {}
+    for point in points:
+        groups.setdefault(tuple(getattr(point, name) for name in by), []).append(point)
+    first = list(dict.fromkeys(key[:1] for key in groups))
+    others = list(dict.fromkeys(key[1:] for key in groups))
+    # With nothing but a first field, colour and marker change together: a reader who sees no colours has the marker.
+    return [
+        _Series(
+            ", ".join(key) or points[0].model,
+            COLORS[first.index(key[:1]) % len(COLORS)],
+            MARKERS[(others.index(key[1:]) if len(others) > 1 else first.index(key[:1])) % len(MARKERS)],
+            tuple(sorted(group, key=lambda point: point.context)),
+        )
+        for key, group in groups.items()
+    ]
+
+
+def _lines(table: CostTable, kv: bool) -> Figure:
+    by = distinct(table.points, *FIELDS)
+    lines = series(table.points, by)
+    kinds = [name for name in STROKES if any(point.resource == name for point in table.points)]
+    handles = [_handle(f"{name}-bound", linestyle=STROKES[name], color=INK) for name in kinds]
+    canvas = _Canvas((2 if kv else 1, 1), _width([line.label for line in lines], LABEL) + 0.3, table, handles)
+    _line_panel(canvas.panel(0), table, lines, "usd_per_mtok", 1.0, "USD for a million tokens")
+    if kv:
+        _line_panel(canvas.panel(1), table, _cache_lines(table, lines), "kv_bytes", 1e9, "cache read for a token, GB")
+    return canvas.figure
+
+
+def _cache_lines(table: CostTable, lines: Sequence[_Series]) -> list[_Series]:
+    """A line for each model and workload, whatever the machine, that looks as the first of its costs."""
+    once: dict[tuple[str, str], dict[int, CostPoint]] = {}
+    for point in table.points:
+        once.setdefault((point.model, point.workload), {}).setdefault(point.context, point)
+    names = distinct(table.points, "model", "workload")
+    found = []
+    for key, points in once.items():
+        like = next(line for line in lines if (line.points[0].model, line.points[0].workload) == key)
+        first = like.points[0]
+        label = ", ".join(str(getattr(first, name)) for name in names) or first.model
+        found.append(_Series(label, like.color, like.marker, tuple(points[context] for context in sorted(points))))
+    return found
+
+
+def _line_panel(axes: Axes, table: CostTable, lines: Sequence[_Series], name: str, unit: float, ylabel: str) -> None:
+    """Lines with their names behind the last context, those that end before it beside their ends."""
+    values = [getattr(point, name) / unit for line in lines for point in line.points]
+    axes.set_xscale("log", base=2)
+    low, high = table.contexts[0], table.contexts[-1]
+    axes.set_xlim(low / 2**0.15 if high > low else low / 2, high * (2**0.15 if high > low else 2))
+    _context_ticks(axes, table.contexts)
+    _value_axis(axes, values)
+    axes.set_xlabel("context, tokens", fontsize=LABEL)
+    axes.set_ylabel(ylabel, fontsize=LABEL)
+    _frame(axes)
+    placer = _placer(axes)
+    for line in lines:
+        ends = [(float(point.context), getattr(point, name) / unit) for point in line.points]
+        for index, (start, end) in enumerate(zip(ends, ends[1:], strict=False)):
+            near = table.contexts.index(line.points[index + 1].context) - table.contexts.index(line.points[index].context)
+            if near > 1:  # what is left out between them has no line
+                continue
+            kinds = ("memory", "memory") if name == "kv_bytes" else (line.points[index].resource, line.points[index + 1].resource)
+            _segment(axes, start, end, kinds, line.color)
+            placer.add((_pixel(axes, start), _pixel(axes, end)))
+        axes.plot(
+            *zip(*ends, strict=True), line.marker, color=line.color, markersize=4.2, markeredgecolor="white", markeredgewidth=0.5, zorder=4
+        )
+        for end in ends:
+            placer.add(_dot(axes, end))
+    _end_labels(axes, placer, [(line, (float(line.points[-1].context), getattr(line.points[-1], name) / unit)) for line in lines], high)
+
+
+def _segment(axes: Axes, start: Point, end: Point, kinds: tuple[Resource, Resource] | tuple[str, str], color: str) -> None:
+    """A piece of a line; where its ends are bound by two resources the stroke changes half way on the paper."""
+    (x0, y0), (x1, y1) = (_pixel(axes, point) for point in (start, end))
+    middle = axes.transData.inverted().transform(((x0 + x1) / 2, (y0 + y1) / 2))
+    pieces = [(start, end, kinds[0])] if kinds[0] == kinds[1] else [(start, middle, kinds[0]), (middle, end, kinds[1])]
+    for first, last, kind in pieces:
+        axes.plot([first[0], last[0]], [first[1], last[1]], color=color, linewidth=1.5, linestyle=STROKES[kind], zorder=3)  # type: ignore[index]
+
+
+def _end_labels(axes: Axes, placer: Placer, ends: Sequence[tuple[_Series, Point]], last: int) -> None:
+    """Names: in the margin for lines that reach the last context, spread so that none lies over another; else beside the end."""
+    frame, pixel = axes.get_window_extent(), axes.figure.dpi / 72
+    reaching = [(line, _pixel(axes, end)) for line, end in ends if end[0] == last]
+    height = 1.18 * LABEL * pixel
+    heights = spread([y for _, (_, y) in reaching], height, frame.y0 + height / 2, frame.y1 - height / 2)
+    for (line, (x, y)), at in zip(reaching, heights, strict=True):
+        elbow = frame.x1 + 4 * pixel
+        corners = [_data(axes, place) for place in ((x + 3 * pixel, y), (elbow, at), (elbow + 4 * pixel, at))]
+        axes.plot(*zip(*corners, strict=True), color=line.color, linewidth=0.7, clip_on=False, zorder=2)
+        axes.text(*_data(axes, (elbow + 6 * pixel, at)), line.label, fontsize=LABEL, color=INK, va="center_baseline", ha="left", zorder=5)
+    for line, end in ends:
+        if end[0] != last:
+            _beside(axes, placer, end, line.label, line.color)
+
+
+def _scatters(table: CostTable) -> Figure:
+    """A panel for each context: every model a dot, filled where memory bounds it; a colour and marker for each machine or workload."""
+    contexts = [context for context in table.contexts if any(point.context == context for point in table.points)]
+    by = distinct(table.points, "machine", "workload")
+    dots = series(table.points, by)
+    kinds = [name for name in STROKES if any(point.resource == name for point in table.points)]
+    handles = [_handle(f"{name}-bound", marker=dots[0].marker, linestyle="none", **_face(name, INK)) for name in kinds]
+    if by:
+        handles += [_handle(kind.label, marker=kind.marker, linestyle="none", color=kind.color) for kind in dots]
+    canvas = _Canvas((min(2, len(contexts)), -(-len(contexts) // 2)), RIGHT, table, handles, HEADING)
+    for number, context in enumerate(contexts):
+        axes = canvas.panel(number)
+        axes.set_title(f"context {_tokens(context)}", fontsize=LABEL, fontweight="bold", color=INK, loc="left", pad=5)
+        axes.set_xlim(0, 1.12 * max(point.activated_parameters for point in table.points) / 1e9)
+        _scatter_panel(axes, [(kind, point) for kind in dots for point in kind.points if point.context == context])
+    return canvas.figure
+
+
+def _scatter_panel(axes: Axes, dots: Sequence[tuple[_Series, CostPoint]]) -> None:
+    _value_axis(axes, [point.usd_per_mtok for _, point in dots])
+    axes.set_xlabel("activated parameters, 10⁹", fontsize=LABEL)
+    axes.set_ylabel("USD for a million tokens", fontsize=LABEL)
+    _frame(axes)
+    placer = _placer(axes)
+    places = [(point.activated_parameters / 1e9, point.usd_per_mtok) for _, point in dots]
+    for (kind, point), place in zip(dots, places, strict=True):
+        axes.plot([place[0]], [place[1]], kind.marker, **_face(point.resource, kind.color), markersize=6, zorder=4)
+        placer.add(_dot(axes, place))
+    for index in sorted(range(len(dots)), key=lambda index: _room(axes, places[index], places)):
+        _beside(axes, placer, places[index], dots[index][1].model, dots[index][0].color)
+
+
+def _dot(axes: Axes, place: Point) -> Shape:
+    side = 9 * axes.figure.dpi / 72
+    return box(_pixel(axes, place), side, side)
+
+
+def _face(resource: Resource, color: str) -> dict[str, Any]:
+    """Filled: memory; hollow: compute; half filled: network."""
+    face = {"memory": color, "compute": "white", "network": color}[resource]
+    return {
+        "color": color,
+        "markerfacecolor": face,
+        "markerfacecoloralt": "white",
+        "fillstyle": "left" if resource == "network" else "full",
+        "markeredgewidth": 1.1,
+    }
+
+
+def _room(axes: Axes, place: Point, others: Sequence[Point]) -> float:
+    """Distance to the nearest other dot, in pixels; the most crowded is named first."""
+    x, y = _pixel(axes, place)
+    return min((hypot(x - u, y - v) for u, v in (_pixel(axes, other) for other in others) if (u, v) != (x, y)), default=0.0)
+
+
+def _beside(axes: Axes, placer: Placer, place: Point, text: str, color: str) -> None:
+    """A name beside a dot, as near as there is room; farther away, with a line to it."""
+    pixel = axes.figure.dpi / 72
+    width, height = _size(axes, text)
+    x, y = _pixel(axes, place)
+    spots: list[Point] = []
+    leaders: list[Shape | None] = []
+    for reach in (5.5, 12.0, 20.0, 30.0, 42.0, 60.0):
+        for angle in (0, 180, 90, 270, 45, 135, 315, 225, 20, 160, 340, 200, 70, 110, 290, 250):
+            dx, dy = cos(radians(angle)), sin(radians(angle))
+            u, v = x + dx * reach * pixel + _sign(dx) * width / 2, y + dy * reach * pixel + _sign(dy) * height / 2
+            near = (min(max(x, u - width / 2), u + width / 2), min(max(y, v - height / 2), v + height / 2))
+            spots.append((u, v))
+            leaders.append(((x, y), near) if reach > 6 else None)
+    chosen = placer.place([box(spot, width, height) for spot in spots], (_dot(axes, place),), leaders)
+    if chosen is None:
+        return
+    leader = leaders[chosen]
+    if leader is not None:
+        axes.plot(*zip(*(_data(axes, end) for end in leader), strict=True), color=color, linewidth=0.6, zorder=2)
+    axes.text(*_data(axes, spots[chosen]), text, fontsize=LABEL, color=INK, va="center", ha="center", zorder=5)
+
+
+def _sign(value: float) -> float:
+    return 0.0 if abs(value) < 1e-9 else 1.0 if value > 0 else -1.0
+
+
+class _Canvas:
+    """A figure of panels in rows, a title above, a legend and a line of inputs below. heading: inches for the title of a panel."""
+
+    def __init__(self, shape: tuple[int, int], margin: float, table: CostTable, handles: Sequence[Any], heading: float = 0.0) -> None:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+
+        (self.columns, rows), self.margin, self.heading = shape, margin, heading
+        self.width = self.columns * (LEFT + PANEL_WIDTH + margin)
+        room = self.width - LEFT - RIGHT
+        title, below = _title(table)
+        subtitle, footer = _wrapped(below, room, TICK), _wrapped(_footer(table), room, SMALL)
+        entry = _width([handle.get_label() for handle in handles], TICK) + 0.62
+        entries = max(1, min(len(handles), int(room // entry)))
+        self.top = HEAD + SUBTITLE * len(subtitle) + 0.08
+        legend, foot = LEGEND * -(-len(handles) // entries), FOOTER + 0.1 * len(footer)
+        self.height = self.top + rows * (heading + PANEL_HEIGHT + AXIS) + (rows - 1) * ROWS + legend + foot
+        self.figure = Figure(figsize=(self.width, self.height))
+        FigureCanvasAgg(self.figure)
+        self._text(title, 0.18, fontsize=9.5, fontweight="bold", color=INK)
+        for number, line in enumerate(subtitle):
+            self._text(line, HEAD + 0.03 + number * SUBTITLE, fontsize=TICK, color=INK)
+        for number, line in enumerate(footer):
+            self._text(line, self.height - 0.1 * (len(footer) - number), fontsize=SMALL, color=FAINT)
+        self.figure.legend(
+            handles=list(handles), loc="upper left", bbox_to_anchor=(LEFT / self.width, (foot + legend) / self.height), ncols=entries,
+            frameon=False, fontsize=TICK, borderpad=0, borderaxespad=0, columnspacing=1.6, handlelength=2.4, labelspacing=0.4,
+        )  # fmt: skip
+
+    def _text(self, text: str, down: float, **style: Any) -> None:
+        self.figure.text(LEFT / self.width, 1 - down / self.height, text, va="center_baseline", **style)
+
+    def panel(self, number: int) -> Axes:
+        """A panel by its number, row by row."""
+        row, column = divmod(number, self.columns)
+        left = LEFT + column * (LEFT + PANEL_WIDTH + self.margin)
+        bottom = self.height - self.top - (row + 1) * (self.heading + PANEL_HEIGHT) - row * (AXIS + ROWS)
+        return self.figure.add_axes((left / self.width, bottom / self.height, PANEL_WIDTH / self.width, PANEL_HEIGHT / self.height))
+
+
+def _handle(label: str, **style: Any) -> Any:
+    from matplotlib.lines import Line2D
+
+    return Line2D([], [], label=label, **{"linewidth": 1.3, "markersize": 5.5, **style})
+
+
+def _frame(axes: Axes) -> None:
+    axes.grid(True, which="major", color="#E6E6E6", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.tick_params(labelsize=TICK, length=2.5, width=0.6, pad=2)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        axes.spines[side].set_linewidth(0.6)
+
+
+def _value_axis(axes: Axes, values: Sequence[float]) -> None:
+    """From zero, or logarithmic where the values differ by more than STEEP."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    low, high = min(values), max(values)
+    if high < STEEP * low:
+        axes.set_ylim(0, 1.08 * high)
+        return
+    axes.set_yscale("log")
+    axes.set_ylim(low / 1.25, high * 1.25)
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high < 1e3 * low else (1.0,)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _position: f"{value:g}"))
+    axes.yaxis.set_minor_locator(NullLocator())
+
+
+def _context_ticks(axes: Axes, contexts: Sequence[int]) -> None:
+    """At the contexts where they are few and apart, else at powers of two."""
+    from matplotlib.ticker import NullLocator
+
+    powers = [2**power for power in range(contexts[0].bit_length() - 1, contexts[-1].bit_length() + 1)]
+    places = [float(value) for value in powers if contexts[0] <= value <= contexts[-1]]
+    apart = all(log2(after / before) > 0.45 for before, after in zip(contexts, contexts[1:], strict=False))
+    if (apart and len(contexts) <= 11) or not places:
+        places = [float(context) for context in contexts]
+    places = places[:: -(-len(places) // 11)]
+    axes.set_xticks(places, [_tokens(int(place)) for place in places])
+    axes.xaxis.set_minor_locator(NullLocator())
+
+
+def _width(texts: Sequence[str], points: float) -> float:
+    """Inches of the longest of the texts in a size."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import TextPath
+
+    return max((float(TextPath((0, 0), text, points, prop=FontProperties()).get_extents().x1) for text in texts if text), default=0.0) / 72
+
+
+def _wrapped(text: str, inches: float, points: float) -> list[str]:
+    """Lines no longer than that, broken behind semicolons where one is too long."""
+    lines: list[str] = []
+    for part in text.split("; "):
+        if lines and _width([f"{lines[-1]}; {part}"], points) <= inches:
+            lines[-1] = f"{lines[-1]}; {part}"
+        else:
+            lines.append(part)
+    return lines
+
+
+def _placer(axes: Axes) -> Placer:
+    edge = axes.get_window_extent()
+    return Placer(((edge.x0, edge.y0), (edge.x1, edge.y0), (edge.x1, edge.y1), (edge.x0, edge.y1)))
+
+
+def _pixel(axes: Axes, point: Point) -> Point:
+    x, y = axes.transData.transform(point)
+    return float(x), float(y)
+
+
+def _data(axes: Axes, pixel: Point) -> Point:
+    x, y = axes.transData.inverted().transform(pixel)
+    return float(x), float(y)
+
+
+def _size(axes: Axes, text: str) -> tuple[float, float]:
+    probe = axes.text(0.5, 0.5, text, transform=axes.transAxes, fontsize=LABEL)
+    extent = probe.get_window_extent()
+    probe.remove()
+    return extent.width + 3, extent.height
+
+
+def _tokens(count: int) -> str:
+    return count_text(count).replace("k", "K")
+
+
+def _title(table: CostTable) -> tuple[str, str]:
+    """What is drawn, and below it what all points share."""
+    phases = {point.phase for point in table.points}
+    what = {"decode": "a decoded token", "prefill": "a token of a prompt"}[min(phases)] if len(phases) == 1 else "a token"
+    first, differ = table.points[0], distinct(table.points, "model", "machine", "workload", "machines", "deployment", "batch")
+    shared = [first.model] if "model" not in differ else []
+    if first.deployment == "ideal" and len(first.machines) > 1 and "machines" not in differ:
+        shared.append(f"each part on the cheapest of {', '.join(first.machines)}")
+    elif "machine" not in differ:
+        shared.append(first.machine)
+    shared += [first.deployment] if "deployment" not in differ else []
+    shared += [f"batch {first.batch}"] if "batch" not in differ and first.batch > 1 else []
+    return f"Cost of {what}", "; ".join([*shared, f"prices {table.prices}"])
+
+
+def _footer(table: CostTable) -> str:
+    from attnsim import __version__
+
+    workloads = dict.fromkeys(point.workload for point in table.points)
+    return f"attnsim {__version__}; {'; '.join([*workloads, *table.inputs])}"
