@@ -10,7 +10,7 @@ from attnsim.spec import library
 from attnsim.spec.arch import RESERVED_SOURCES, ArchSpec, check
 from attnsim.spec.yaml import validate
 
-AMPERE_ADA = ["a100_sxm_40gb", "a100_sxm_80gb", "a800", "l20", "l40s", "rtx_4090"]
+AMPERE_ADA = ["a100_sxm_40gb", "a100_sxm_80gb", "a800", "l20", "l40s", "rtx_4090", "rtx_a6000"]
 HOPPER_ON = ["h100_sxm", "h100_pcie", "h800", "h200", "h20", "b200", "gb200"]
 GPUS = [*AMPERE_ADA, *HOPPER_ON, "mi300x"]  # the names users will type
 CPUS = ["epyc_7763", "xeon_8480"]
