@@ -269,7 +269,7 @@ def test_alike_layers_stand_together_in_the_order_of_the_model() -> None:
     [
         (BLOCK_FP8, "fp8"),
         ({"quant_method": "fbgemm_fp8"}, "fp8"),
-        (MXFP4, "fp4"),
+        (MXFP4, "mxfp4"),
         ({"quant_method": "gptq", "bits": 4, "group_size": 128}, "int4"),
         ({"quant_method": "awq", "bits": 8}, "int8"),
         ({"quant_method": "bitsandbytes", "load_in_4bit": True, "bnb_4bit_quant_type": "nf4"}, "fp4"),
@@ -283,6 +283,12 @@ def test_quantized_weights(quantization: Config, weights: str) -> None:
     found = read_model(SHIPPED["llama3-8b"] | {"quantization_config": quantization})
     assert (found.document["weights"], found.document["kv"]) == (weights, "bf16")
     assert found.notes == (f"all weights count as {weights}: scales, and parts kept in bf16, are not counted apart",)
+
+
+def test_mxfp4_is_of_the_experts_alone() -> None:
+    found = read_model(GPT_OSS)
+    assert (found.document["weights"], found.document["expert_weights"], found.document["kv"]) == ("bf16", "mxfp4", "bf16")
+    assert found.notes == ()
 
 
 def test_a_quantized_cache() -> None:

@@ -28,7 +28,8 @@ PRICED_AS: Mapping[str, str] = {"div": "mul"}
 @dataclass(frozen=True, slots=True, eq=False)
 class Point:
     """sizes: of the cascade's unpartitioned ranks; loads: rows of each of the repeated matrix products of a kernel where they differ
-    (tokens of experts), in place of their mean, which the sizes give.
+    (tokens of experts), in place of their mean, which the sizes give; formats: (tensor, format) of inputs that memory holds in another
+    format than `dtype` and that are converted on their way to the units, at no cost here.
     """
 
     cascade: Cascade
@@ -40,6 +41,7 @@ class Point:
     conditions: Conditions
     direction: str
     loads: tuple[int, ...] = ()
+    formats: tuple[tuple[str, str], ...] = ()
     context: Mapping[str, Value] = field(init=False)
     tensor_path: str | None = field(init=False)
 
@@ -99,6 +101,9 @@ class Point:
 
     def stored(self, tensor: str) -> float:
         """Bytes of a stored element of `tensor`: results of narrow formats are written wider."""
+        for name, kept in self.formats:
+            if name == tensor:
+                return element_bytes(kept)
         return element_bytes(output_dtype(self.dtype)) if tensor in self.cascade.outputs else self.element
 
     def tensor_bytes(self, tensor: str) -> float:

@@ -28,7 +28,7 @@ from attnsim.spec.yaml import Document, from_dict, validate
 _OTHERS: Final = frozenset({"attnsim", "einsum", "workload", "rank_sizes", "einsums"})
 _ACTIVATIONS: Final = ("bf16", "fp16", "fp32")
 #: `quantization_config.quant_method` -> format of the weights, where the method leaves no choice.
-_METHODS: Final[Mapping[str, str]] = {"fp8": "fp8", "fbgemm_fp8": "fp8", "mxfp4": "fp4"}
+_METHODS: Final[Mapping[str, str]] = {"fp8": "fp8", "fbgemm_fp8": "fp8", "mxfp4": "mxfp4"}
 _WIDTHS: Final[Mapping[tuple[str, int], str]] = {("float", 8): "fp8", ("float", 4): "fp4", ("int", 8): "int8", ("int", 4): "int4"}
 _ALGORITHMS: Final[Mapping[str, str]] = {"FP8": "fp8", "NVFP4": "fp4"}  # of modelopt
 
@@ -125,6 +125,9 @@ def _document(fields: Fields, kind: str) -> dict[str, Any]:
     source, family = fields.source, FAMILIES[kind]
     attention, ffn = family.attention(fields), family.ffn(fields)
     activations, weights, cache = _formats(fields)
+    experts_alone = weights == "mxfp4" and any(part["kind"] == "moe" for part in ffn.parts.values())  # the method quantizes nothing else
+    if weights not in (None, activations) and not experts_alone:
+        source.note(f"all weights count as {weights}: scales, and parts kept in {activations}, are not counted apart")
     document = {
         "attnsim": 1,
         "kind": "transformer",
@@ -133,7 +136,8 @@ def _document(fields: Fields, kind: str) -> dict[str, Any]:
         "hidden": fields.size("hidden_size"),
         "vocabulary": fields.size("vocab_size"),
         "tied_embeddings": fields.flag("tie_word_embeddings", family.tied),
-        "weights": weights or activations,
+        "weights": activations if experts_alone else weights or activations,
+        **({"expert_weights": weights} if experts_alone else {}),
         "kv": cache or activations,
         "attention": dict(attention.parts),
         "ffn": dict(ffn.parts),
@@ -179,8 +183,6 @@ def _formats(fields: Fields) -> tuple[str, str | None, str | None]:
         method = show(quantization.get("quant_method"))
         known = "fp8, fbgemm_fp8, mxfp4, and compressed-tensors, gptq, awq, bitsandbytes and modelopt of 4 or 8 bits"
         fields.fail(name, f"quant_method {method}{f' with {told}' if told else ''} is not known; known are {known}")
-    elif weights != activations:
-        fields.source.note(f"all weights count as {weights}: scales, and parts kept in {activations}, are not counted apart")
     return activations or "bf16", weights, _scheme(quantization.get("kv_cache_scheme"))
 
 

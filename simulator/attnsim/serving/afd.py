@@ -96,11 +96,13 @@ def _attention(asked: Question, layer: Layer) -> Cost:
     cost = streaming(machine, 3 * rows * asked.model.spec.hidden * element_bytes(ACTIVATION)).times(2)
     for matrix in fused(layer.of("attention"), asked.model.spec.hidden):
         if matrix.shard == "depth":
-            cost += product(machine, rows * gpus, ceil(matrix.depth / gpus), matrix.cols, asked.attention_dtype, 1, asked.conditions)
+            cost += product(
+                machine, rows * gpus, ceil(matrix.depth / gpus), matrix.cols, asked.attention_dtype, 1, asked.conditions, matrix.format
+            )
         else:
-            cost += product(machine, rows, matrix.depth, matrix.cols, asked.attention_dtype, matrix.copies, asked.conditions)
+            cost += product(machine, rows, matrix.depth, matrix.cols, asked.attention_dtype, matrix.copies, asked.conditions, matrix.format)
     for matrix in layer.of("router"):
-        cost += product(machine, rows, matrix.depth, matrix.cols, asked.attention_dtype, 1, asked.conditions)
+        cost += product(machine, rows, matrix.depth, matrix.cols, asked.attention_dtype, 1, asked.conditions, matrix.format)
     return cost + core_cost(machine, layer, rows, 1, asked.context, 1, asked.schedule, asked.conditions)
 
 
@@ -113,11 +115,11 @@ def _ffn(asked: Question, layer: Layer) -> Cost:
             depth, cols = (ceil(depth / gpus), cols) if matrix.shard == "depth" else (depth, ceil(cols / gpus))
             own = ceil(matrix.experts / servers)
             rows = max(1, ceil(asked.tokens * matrix.active / matrix.experts))
-            cost += product(machine, rows, depth, cols, asked.ffn_dtype, own, asked.conditions)
+            cost += product(machine, rows, depth, cols, asked.ffn_dtype, own, asked.conditions, matrix.format)
         else:  # shared experts and dense layers are cut over all GPUs
             cut = gpus * servers
             depth, cols = (ceil(depth / cut), cols) if matrix.shard == "depth" else (depth, ceil(cols / cut))
-            cost += product(machine, asked.tokens, depth, cols, asked.ffn_dtype, 1, asked.conditions)
+            cost += product(machine, asked.tokens, depth, cols, asked.ffn_dtype, 1, asked.conditions, matrix.format)
     return cost
 
 
@@ -134,10 +136,9 @@ def _network(asked: Question) -> float:
 def memory(asked: Question) -> Mapping[str, float]:
     """Bytes of a GPU of attention (weights, and the cache of all micro-batches) and of one of the FFN."""
     model = asked.model
-    each = element_bytes(model.spec.weights)
     gpus = asked.deployment.gpus_per_server
     weights = sum(
-        layer.count * matrix.weights * each / (gpus if matrix.shard == "depth" else 1)
+        layer.count * matrix.bytes / (gpus if matrix.shard == "depth" else 1)
         for layer in model.layers
         for matrix in (*layer.of("attention"), *layer.of("router"))
     )

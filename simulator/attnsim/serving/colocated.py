@@ -16,7 +16,7 @@ from attnsim.machine.machine import Machine
 from attnsim.schedule.schedule import Schedule
 from attnsim.serving.kernels import LIMITED, NOTHING, Cost, core, product, streaming
 from attnsim.serving.model import Layer, Matrix, Model
-from attnsim.spec.dtype import element_bytes
+from attnsim.spec.dtype import element_bytes, narrower
 from attnsim.spec.model import LinearAttention
 from attnsim.spec.serving import ColocatedDeployment
 from attnsim.spec.workload import Conditions
@@ -167,11 +167,11 @@ def fused(matrices: Iterable[Matrix], hidden: int) -> list[Matrix]:
 def least_bytes(asked: Question) -> float:
     """Bytes that a device reads in a step whatever its kernels: weights that one token meets, and in decoding the cache."""
     deployment, model = asked.deployment, asked.model
-    each = element_bytes(model.spec.weights)
     weights = model.head_weights / deployment.tp * element_bytes(ACTIVATION)
     for layer in model.layers:
         for matrix in layer.matrices:
             if matrix.experts == 1 or deployment.ep == 1:
+                each = element_bytes(narrower(matrix.format, asked.dtype))
                 weights += layer.count * matrix.active_weights * each / deployment.tp
     return weights / deployment.pp + (memory(asked)["cache"] if asked.tokens == 1 else 0.0)
 
@@ -193,7 +193,7 @@ def _matrix(asked: Question, matrix: Matrix, rows: int, cut: int) -> Cost:
         copies = ceil(copies / cut)
     if copies <= 2:
         cols, copies = cols * copies, 1
-    return product(asked.machine, rows, depth, cols, asked.dtype, copies, asked.conditions)
+    return product(asked.machine, rows, depth, cols, asked.dtype, copies, asked.conditions, matrix.format)
 
 
 def _expert(asked: Question, matrix: Matrix) -> Cost:
@@ -207,7 +207,8 @@ def _expert(asked: Question, matrix: Matrix) -> Cost:
     cut = deployment.tp if ep == 1 else 1
     depth, cols = matrix.depth, matrix.cols * matrix.copies
     depth, cols = (ceil(depth / cut), cols) if matrix.shard == "depth" else (depth, ceil(cols / cut))
-    return product(asked.machine, max(1, ceil(chosen * own / met)), depth, cols, asked.dtype, max(1, round(met)), asked.conditions)
+    rows, count = max(1, ceil(chosen * own / met)), max(1, round(met))
+    return product(asked.machine, rows, depth, cols, asked.dtype, count, asked.conditions, matrix.format)
 
 
 def core_cost(
@@ -222,20 +223,15 @@ def core_cost(
 ) -> Cost:
     """Attention of `requests` requests with `tokens` tokens each, its heads cut over `tp` devices, computed in 16 bits.
 
-    Decoding from a cache in a narrower format moves fewer bytes, which saves time as far as they are what takes it.
+    A cache in a narrower format is read in it by decoding; a prompt attends what it has just computed.
     """
     spec = layer.core.spec
     if isinstance(spec, LinearAttention):
         return streaming(machine, requests * 2 * layer.core.state_bytes / tp)
     heads = spec.heads // tp
     groups = max(1, getattr(spec, "kv_heads", heads) // tp)
-    cost = core(machine, spec, requests, tokens, max(context, tokens), ACTIVATION, heads, groups, schedule, conditions)
-    share = element_bytes(layer.core.kv) / element_bytes(ACTIVATION)
-    if tokens > 1 or share >= 1:
-        return cost
-    saved = min(cost.bytes / machine.memory.sustained, cost.seconds) * (1.0 - share)
-    faster = max(cost.seconds - saved, cost.flops / machine.peak_flops(ACTIVATION))
-    return Cost(faster, cost.bound_s * share, cost.flops, cost.bytes * share, cost.energy_j)
+    kept = layer.core.kv if tokens == 1 else None
+    return core(machine, spec, requests, tokens, max(context, tokens), ACTIVATION, heads, groups, schedule, conditions, kept)
 
 
 def _collectives(asked: Question, layer: Layer) -> Iterator[tuple[str, float, float]]:
@@ -262,12 +258,11 @@ def _collectives(asked: Question, layer: Layer) -> Iterator[tuple[str, float, fl
 def memory(asked: Question) -> dict[str, float]:
     """Bytes of one device: weights, cache, and what passes between kernels."""
     deployment, model = asked.deployment, asked.model
-    each = element_bytes(model.spec.weights)
     weights = model.embedding_weights / deployment.tp * element_bytes(ACTIVATION)
     for layer in model.layers:
         for matrix in layer.matrices:
             cut = deployment.ep if matrix.experts > 1 and deployment.ep > 1 else 1 if matrix.shard == "none" else deployment.tp
-            weights += layer.count * matrix.weights * each / cut
+            weights += layer.count * matrix.bytes / cut
     widest = max(m.cols * m.copies for layer in model.layers for m in layer.matrices)
     held = {
         "weights": weights / deployment.pp,

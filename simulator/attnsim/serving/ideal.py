@@ -87,7 +87,12 @@ def conditions(model: Model, machine: Machine, tpot_s: float | None, gpus: int, 
     of the bandwidth, by GPU and by server.
     """
     bandwidth = machine.memory.bandwidth
-    out = {"dense_batch": machine.peak_flops(compute_dtype(machine)) / bandwidth / 2 * element_bytes(model.spec.weights)}
+    out = {
+        "dense_batch": machine.peak_flops(compute_dtype(machine))
+        / bandwidth
+        / 2
+        * element_bytes(model.spec.expert_weights or model.spec.weights)
+    }
     if model.sparsity is not None:
         out["sparsity"] = model.sparsity
         out["moe_batch"] = out["dense_batch"] / model.sparsity
@@ -121,5 +126,4 @@ def conditions(model: Model, machine: Machine, tpot_s: float | None, gpus: int, 
 def _resident_weights(model: Model, gpus: int) -> float:
     """Bytes of the projections of one layer that a GPU holds: the output cut by `gpus`, the rest whole."""
     layer = max(model.layers, key=lambda layer: layer.count)
-    total = sum(m.weights / (gpus if m.shard == "depth" else 1) for m in layer.of("attention"))
-    return total * element_bytes(model.spec.weights)
+    return sum(matrix.bytes / (gpus if matrix.shard == "depth" else 1) for matrix in layer.of("attention"))

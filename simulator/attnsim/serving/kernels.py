@@ -17,6 +17,7 @@ from attnsim.mask import CAUSAL, DENSE, Banded
 from attnsim.mask.base import Mask
 from attnsim.schedule.defaults import default_schedule
 from attnsim.schedule.schedule import Schedule, load_schedule
+from attnsim.spec.dtype import narrower
 from attnsim.spec.model import GroupedAttention, LatentAttention
 from attnsim.spec.workload import Conditions
 
@@ -61,17 +62,26 @@ def _cost(machine: Machine, estimate: Estimate) -> Cost:
 
 
 @lru_cache(maxsize=65536)
-def product(machine: Machine, rows: int, depth: int, cols: int, dtype: str, copies: int = 1, conditions: Conditions = LIMITED) -> Cost:
+def product(
+    machine: Machine,
+    rows: int,
+    depth: int,
+    cols: int,
+    dtype: str,
+    copies: int = 1,
+    conditions: Conditions = LIMITED,
+    kept: str | None = None,
+) -> Cost:
     """`copies` matrix products of rows x depth activations by depth x cols weights, in one launch.
 
-    copies: heads or experts, each with weights and rows of its own.
+    copies: heads or experts, each with weights and rows of its own. kept: format of the weights in memory, if narrower than `dtype`.
     """
     name, sizes = ("linear", {}) if copies == 1 else ("grouped-linear", {"X": copies})
     cascade = load_cascade(name)
     sizes |= {"P": max(1, rows), "K": depth, "N": cols}
-    point = Point(
-        cascade, sizes, DENSE, dtype, machine, load_schedule("matmul" if copies == 1 else "grouped-matmul"), conditions, "forward"
-    )
+    plan = load_schedule("matmul" if copies == 1 else "grouped-matmul")
+    formats = (("W", narrower(kept, dtype)),) if kept else ()
+    point = Point(cascade, sizes, DENSE, dtype, machine, plan, conditions, "forward", formats=formats)
     return _cost(machine, evaluate(point, name))
 
 
@@ -87,10 +97,12 @@ def core(
     groups: int,
     schedule: Schedule | None = None,
     conditions: Conditions = LIMITED,
+    kept: str | None = None,
 ) -> Cost:
     """Attention of `batch` requests, `queries` tokens each, over `keys` tokens, with `heads` query and `groups` key heads on this device.
 
-    schedule: None for the best known one; softmax attention runs in the passes that it was written for.
+    schedule: None for the best known one; softmax attention runs in the passes that it was written for. kept: format of the cached keys and
+    values, if narrower than `dtype`.
     """
     mask: Mask = DENSE if queries == 1 else CAUSAL
     if isinstance(spec, LatentAttention):
@@ -109,7 +121,9 @@ def core(
         sizes = {"B": batch, "H": heads, "G": groups, "P": queries, "M": keys, "E": spec.head_dim, "F": spec.value_dim or spec.head_dim}
     context = schedule_context(cascade, sizes, mask, dtype, machine, "forward")
     plan = schedule or default_schedule({**context, "cascade": cascade.name, "positions": len(cascade.positions)})
-    return _cost(machine, evaluate(Point(cascade, sizes, mask, dtype, machine, plan, conditions, "forward"), cascade.name))
+    cached = [name for name in cascade.inputs if cascade.positions[1] in cascade.tensor_ranks(name)]
+    formats = tuple((name, narrower(kept, dtype)) for name in cached) if kept else ()
+    return _cost(machine, evaluate(Point(cascade, sizes, mask, dtype, machine, plan, conditions, "forward", formats=formats), cascade.name))
 
 
 def streaming(machine: Machine, amount: float) -> Cost:

@@ -6,11 +6,11 @@ Weights are counted matrix by matrix; norms are two vectors a layer and one at t
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal, assert_never
 
-from attnsim.spec.dtype import Dtype, element_bytes
+from attnsim.spec.dtype import Dtype, element_bytes, narrower
 from attnsim.spec.model import AttentionSpec, DenseFfn, FfnSpec, GroupedAttention, LatentAttention, LinearAttention, MoeFfn, TransformerSpec
 
 Part = Literal["attention", "ffn", "router"]
@@ -35,7 +35,8 @@ class Matrix:
     """A weight matrix that every token of its operator is multiplied with: depth x cols, `copies` times (heads, or matrices side by side).
 
     experts: of how many such it is one (1: not routed); active: how many of these a token goes through; shard: which side tensor
-    parallelism cuts (`cols`: its heads or features, `depth`: its input), or neither (`none`: kept whole on every device).
+    parallelism cuts (`cols`: its heads or features, `depth`: its input), or neither (`none`: kept whole on every device); format: of its
+    weights in memory.
     """
 
     name: str
@@ -46,11 +47,17 @@ class Matrix:
     experts: int = 1
     active: int = 1
     shard: Literal["cols", "depth", "none"] = "cols"
+    format: str = "bf16"
 
     @property
     def weights(self) -> int:
         """Parameters, of all experts."""
         return self.depth * self.cols * self.copies * self.experts
+
+    @property
+    def bytes(self) -> float:
+        """Of all its weights."""
+        return self.weights * element_bytes(self.format)
 
     @property
     def active_weights(self) -> int:
@@ -179,11 +186,17 @@ class Model:
         """The groups of alike layers."""
         return tuple(
             Layer(
-                group.count, (*_attention(self.spec.hidden, attention), *_ffn(self.spec.hidden, ffn)), Core(attention, _kv(self, attention))
+                group.count,
+                tuple(self._kept(one) for one in _matrices(self.spec.hidden, attention, ffn)),
+                Core(attention, _kv(self, attention)),
             )
             for group in self.spec.layers
             for attention, ffn in [(self.spec.attention[group.attention], self.spec.ffn[group.ffn])]
         )
+
+    def _kept(self, matrix: Matrix) -> Matrix:
+        """A matrix with the format of its weights."""
+        return replace(matrix, format=(self.spec.expert_weights if matrix.experts > 1 else None) or self.spec.weights)
 
     @property
     def depth(self) -> int:
@@ -218,8 +231,15 @@ class Model:
     def weight_bytes(self, part: Part | None = None) -> float:
         """Bytes of the weights of a part of all layers; None: of the whole model."""
         if part is None:
-            return self.parameters * element_bytes(self.spec.weights)
-        return sum(layer.count * sum(m.weights for m in layer.of(part)) for layer in self.layers) * element_bytes(self.spec.weights)
+            rest = (self.embedding_weights + self.norm_weights) * element_bytes(self.spec.weights)
+            return rest + sum(layer.count * sum(matrix.bytes for matrix in layer.matrices) for layer in self.layers)
+        return sum(layer.count * sum(matrix.bytes for matrix in layer.of(part)) for layer in self.layers)
+
+    def widened(self, *dtypes: str) -> list[str]:
+        """What is said of weights in formats narrower than those they are multiplied in."""
+        kept = sorted({matrix.format for layer in self.layers for matrix in layer.matrices})
+        pairs = {(one, dtype): None for one in kept for dtype in dtypes if narrower(one, dtype) != dtype}
+        return [f"weights kept in {one} are widened to {dtype} inside the kernels, which takes no time here" for one, dtype in pairs]
 
     def flops(self, part: Part) -> int:
         """FLOPs of one token in the matrices of a part, of all layers."""
@@ -248,6 +268,11 @@ class Model:
 def _kv(model: Model, attention: AttentionSpec) -> str:
     own = None if isinstance(attention, LinearAttention) else attention.kv
     return own or model.spec.kv
+
+
+def _matrices(hidden: int, attention: AttentionSpec, ffn: FfnSpec) -> Iterator[Matrix]:
+    yield from _attention(hidden, attention)
+    yield from _ffn(hidden, ffn)
 
 
 def _attention(hidden: int, spec: AttentionSpec) -> Iterator[Matrix]:

@@ -73,6 +73,7 @@ def run_afd(
             f"a stage waits {format_quantity(deployment.sync, 's')} more for the slowest of its devices"
             if deployment.sync
             else "devices of a stage end together",
+            *model.widened(*formats),
         ),
     )
 
@@ -173,5 +174,8 @@ def run_offload(
         dtype=dtype,
         memory=offload.memory(asked),
         conditions=offload.conditions(asked, turn),
-        assumptions=(f"{batches} batches take turns; the requests of a batch are spread evenly over the devices of memory",),
+        assumptions=(
+            f"{batches} batches take turns; the requests of a batch are spread evenly over the devices of memory",
+            *model.widened(dtype),
+        ),
     )

@@ -178,6 +178,7 @@ def _answer(spec: ModelWorkload, asked: Question, step: Step, prices: PriceProfi
         assumptions=(
             "kernels and collectives of a step follow one another; experts are chosen evenly; no requests wait",
             f"matrix products in {asked.dtype}, attention in {colocated.ACTIVATION}, keys and values cached in {model.spec.kv}",
+            *model.widened(asked.dtype),
             *_stated(asked),
         ),
     )

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Literal
 
-Dtype = Literal["fp64", "fp32", "tf32", "bf16", "fp16", "fp8", "int8", "fp4", "int4"]
+Dtype = Literal["fp64", "fp32", "tf32", "bf16", "fp16", "fp8", "int8", "fp4", "int4", "mxfp4"]
 
-#: Bits of one stored element. tf32 is a compute mode: its elements are stored as fp32.
-BITS: Mapping[str, int] = MappingProxyType(
-    {"fp64": 64, "fp32": 32, "tf32": 32, "bf16": 16, "fp16": 16, "fp8": 8, "int8": 8, "fp4": 4, "int4": 4}
+#: Bits of one stored element. tf32 is a compute mode: its elements are stored as fp32. mxfp4 has a scale of 8 bits for each block of 32
+#: (OCP Microscaling Formats 1.0, section 5.2).
+BITS: Mapping[str, float] = MappingProxyType(
+    {"fp64": 64, "fp32": 32, "tf32": 32, "bf16": 16, "fp16": 16, "fp8": 8, "int8": 8, "fp4": 4, "int4": 4, "mxfp4": 4.25}
 )
 
 #: What measured tables call the formats above.
@@ -37,6 +38,11 @@ def canonical(name: str) -> str:
 def element_bytes(dtype: str) -> float:
     """Bytes of one stored element."""
     return BITS[dtype] / 8
+
+
+def narrower(stored: str, computed: str) -> str:
+    """Format of operands in memory, kept as `stored` and multiplied as `computed`: they are not kept wider than they are used."""
+    return stored if BITS[stored] < BITS[computed] else computed
 
 
 def output_dtype(dtype: str) -> str:

@@ -117,6 +117,7 @@ class TransformerSpec(Spec):
     vocabulary: Size
     tied_embeddings: bool = False
     weights: Dtype = Field(description="format of the weights")
+    expert_weights: Dtype | None = Field(default=None, description="format of routed experts, where it is another")
     kv: Dtype = Field(description="format of the cached keys and values")
     attention: dict[str, AttentionSpec] = Field(min_length=1)
     ffn: dict[str, FfnSpec] = Field(min_length=1)
