@@ -118,6 +118,21 @@ def test_lines_are_named_by_what_differs() -> None:
     assert {text.get_text() for text in draw(served()).axes[0].texts} == {"h100_sxm", "h200", "b200", "a100_sxm_80gb"}
 
 
+def test_workloads_that_cache_alike_share_a_line() -> None:
+    asked = {"attnsim": 1, "kind": "model", "model": "step3", "context": 8192, "prices": "stepfun-2025", "deployment": {"kind": "ideal"}}
+    one, same, other = ({**asked, "name": name, "kv": kv} for name, kv in (("one", "fp8"), ("same", "fp8"), ("other", "bf16")))
+    for workloads, names in (([one, same], {"step3"}), ([one, other], {"one", "other"})):
+        cost, cache_read = draw(cost_table(workloads, "h800", contexts="8k,16k"), kv=True).axes
+        assert {text.get_text() for text in cache_read.texts} == names
+        assert {text.get_text() for text in cost.texts} == {str(workload["name"]) for workload in workloads}
+
+
+def test_touching_dots_of_a_model_have_one_name() -> None:
+    table = cost_table("llama3-70b-serving", ["h100_sxm", "h200"], ["llama3-70b", "llama3-8b"], "8k")
+    (axes,) = draw(table, "activated").axes
+    assert sorted(text.get_text() for text in axes.texts) == ["llama3-70b", "llama3-70b", "llama3-8b"]
+
+
 def test_no_two_lines_look_alike() -> None:
     for table, by in ((nine_lines(), ("model",)), (machines(), ("model", "machine"))):
         looks = [(line.color, line.marker) for line in series(table.points, by)]

@@ -169,7 +169,7 @@ def cost_table(
     questions = _once(
         [_question(workload, change, sets) for workload in _several(workloads) for change in changes],
         lambda question: f"{question.spec.name} with {question.model.name}",
-        lambda question: (question.spec, question.model.spec),
+        lambda question: (question.spec.model_copy(update={"model": ""}), question.model.spec),
     )
     asked = read_counts(contexts) if isinstance(contexts, str) else tuple(sorted(set(contexts)))
     of_machine = [text.strip().removeprefix("arch.") for text in sets if text.strip().startswith("arch.")]
