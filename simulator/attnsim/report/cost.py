@@ -16,6 +16,7 @@ from attnsim.api.model import load_model
 from attnsim.errors import InfeasibleError, UsageError
 from attnsim.evaluate.render import digits3, table
 from attnsim.machine.load import load_machine
+from attnsim.machine.machine import Machine
 from attnsim.machine.spatial import SpatialMachine
 from attnsim.report.export import flatten, to_csv
 from attnsim.serving.colocated import ACTIVATION
@@ -196,7 +197,7 @@ def cost_table(
                     skipped.append(Skipped(spec.name, model.name, machine.name, context, reason))
                     continue
                 points.append(_point(report, question))
-                inputs.append(f"{report.arch_name} {report.arch_sha256[:12]}")
+                inputs += [f"{one.name} {one.sha256[:12]}" for one in (machine, *question.offered)]
                 assumed += report.assumptions
     if not points:
         raise InfeasibleError("no point is left: " + "; ".join(dict.fromkeys(left.reason for left in skipped)))
@@ -225,7 +226,7 @@ class _Question:
     overrides: Mapping[str, Any]
     spec: ModelWorkload
     model: Model
-    offered: tuple[str, ...]
+    offered: tuple[Machine | SpatialMachine, ...]
 
 
 def _question(workload: Ref, overrides: Mapping[str, Any], sets: Sequence[str]) -> _Question:
@@ -236,7 +237,7 @@ def _question(workload: Ref, overrides: Mapping[str, Any], sets: Sequence[str]) 
     spec = validate(ModelWorkload, document)
     model = load_model(spec.model, document)
     named = spec.deployment.hardware if isinstance(spec.deployment, IdealDeployment) else []
-    offered = tuple(load_machine(name, doc=document, loc=("deployment", "hardware", index)).name for index, name in enumerate(named))
+    offered = tuple(load_machine(name, doc=document, loc=("deployment", "hardware", index)) for index, name in enumerate(named))
     return _Question(workload, overrides, spec, model if spec.kv is None else model.with_cache(spec.kv), offered)
 
 
@@ -263,7 +264,7 @@ def _point(report: Report, question: _Question) -> CostPoint:
         resource=_resource(report, estimate),
         activated_parameters=model.activated,
         kv_bytes=model.kv_read(estimate.context),
-        machines=tuple(dict.fromkeys([report.arch_name, *question.offered, *runs_on.values()])),
+        machines=tuple(dict.fromkeys([report.arch_name, *(other.name for other in question.offered), *runs_on.values()])),
         runs_on=runs_on,
     )
 
