@@ -60,6 +60,14 @@ def test_python_call_of_collectives_runs() -> None:
     assert names["sums"].algorithm == "two-shot" and names["tokens"].sent.keys() == {"nvlink", "nic"}
 
 
+def test_python_call_of_costs_runs() -> None:
+    (code,) = (code for code in blocks("python") if "cost_table(" in code)
+    names: dict[str, Any] = {}
+    exec(compile(code, "README.md", "exec"), names)
+    assert len(names["rows"]) == 14 and names["rows"][0]["usd_per_mtok"] > 0
+    assert len(names["figure"].axes) == 1
+
+
 LINES = [line for body in blocks("sh") for line in body.splitlines() if line.startswith("attnsim ")]
 
 

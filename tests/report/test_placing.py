@@ -5,7 +5,7 @@ import math
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from attnsim.report.placing import Placer, box, overlap
+from attnsim.report.placing import Placer, box, overlap, spread
 
 FRAME = box((50.0, 50.0), 100.0, 100.0)
 coordinate = st.floats(-50, 50)
@@ -70,3 +70,31 @@ def test_a_label_may_touch_the_line_it_belongs_to() -> None:
     line = ((0.0, 50.0), (100.0, 50.0))
     placer.add(line)
     assert placer.place([box((50, 50), 10, 10), box((50, 80), 10, 10)], ignore=(line,)) == 0
+
+
+def test_a_line_to_a_label_counts_as_part_of_it() -> None:
+    placer = Placer(FRAME)
+    placer.add(box((50, 50), 10, 10))
+    labels = [box((80, 50), 10, 10), box((80, 80), 10, 10)]
+    through, clear = ((20.0, 50.0), (75.0, 50.0)), ((20.0, 80.0), (75.0, 80.0))
+    assert placer.place(labels, leaders=[through, clear]) == 1
+    assert placer.place([box((30, 80), 4, 4), box((30, 20), 4, 4)]) == 1  # the line is in the way now
+
+
+def test_names_that_want_one_place_stand_around_it() -> None:
+    assert spread([10, 10, 10], 2, 0, 20) == [8, 10, 12]
+    assert spread([5, 1], 2, 0, 20) == [5, 1]
+    assert spread([0, 0, 9], 2, 0, 10) == [0, 2, 9]
+    assert spread([10, 9.5], 2, 0, 10) == [10, 8]
+    assert spread([], 2, 0, 10) == []
+
+
+@given(st.lists(st.floats(-10, 110), min_size=1, max_size=30), st.floats(0.1, 10))
+def test_spread_keeps_order_gap_and_room(wanted: list[float], gap: float) -> None:
+    placed = spread(wanted, gap, 0.0, 100.0)
+    if len(wanted) > 1:
+        gap = min(gap, 100.0 / (len(wanted) - 1))
+    assert all(-1e-6 <= place <= 100 + 1e-6 for place in placed)
+    order = sorted(range(len(wanted)), key=lambda index: wanted[index])
+    steps = [placed[after] - placed[before] for before, after in zip(order, order[1:], strict=False)]
+    assert all(step >= gap - 1e-6 for step in steps)

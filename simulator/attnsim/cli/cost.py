@@ -19,13 +19,13 @@ ENDINGS = (".svg", ".pdf", ".png")
 
 @cli_command(
     "cost",
-    "attnsim cost step3-decode-ideal h800 --model step3 --model minimax-m1 --context 1k..128k:log2 --kv -o cost.svg",
-    "attnsim cost step3-decode-ideal h800 --model step3 --model deepseek-v3 --context 8k,32k --against activated -o models.svg",
+    "attnsim cost step3-decode-ideal h800 --model step3,minimax-m1 --context 1k..128k:log2 --kv -o cost.svg",
+    "attnsim cost step3-decode-ideal h800 --model step3,deepseek-v3 --context 8k,32k --against activated -o models.svg",
     "attnsim cost llama3-70b-serving h100_sxm h200 --context 1k..64k:log2",
 )
 @click.argument("names", nargs=-1, required=True, metavar="WORKLOAD... ARCH...")
-@click.option("--model", "models", multiple=True, metavar="NAME",
-              help="Model instead of the workload's; may be given more than once.")  # fmt: skip
+@click.option("--model", "models", multiple=True, metavar="NAME,...",
+              help="Models instead of the workload's; may be given more than once.")  # fmt: skip
 @click.option("--context", "contexts", metavar="LIST",
               help="Contexts instead of the workload's, as 1k..128k:log2, 8k..64k:+8k or 8k,32k (k is 1024).")  # fmt: skip
 @click.option("--prices", metavar="NAME", help="Price profile instead of the workload's (attnsim list prices).")
@@ -61,7 +61,8 @@ def command(
     workloads, archs = split(names, "attnsim cost step3-decode-ideal h800")
     from attnsim.report.cost import cost_table
 
-    table = cost_table(workloads, archs, models, contexts or (), prices=prices, sets=sets)
+    chosen = [name.strip() for text in models for name in text.split(",")]
+    table = cost_table(workloads, archs, chosen, contexts or (), prices=prices, sets=sets)
     for line in table.left_out():  # part of the answer, which --quiet does not mute
         click.echo(line, err=True)
     if not drawn or output is None:

@@ -5,10 +5,10 @@ The views are those of arXiv 2507.19427: cost against activated parameters (Figu
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import attnsim
 from attnsim.api.documents import Ref, workload_document
@@ -16,6 +16,7 @@ from attnsim.api.model import load_model
 from attnsim.errors import InfeasibleError, UsageError
 from attnsim.evaluate.render import digits3, table
 from attnsim.machine.load import load_machine
+from attnsim.machine.machine import Machine
 from attnsim.machine.spatial import SpatialMachine
 from attnsim.report.export import flatten, to_csv
 from attnsim.serving.colocated import ACTIVATION
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from attnsim.serving.answer import ModelEstimate
 
 Resource = Literal["memory", "compute", "network"]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,10 +167,15 @@ def cost_table(
     """
     given: dict[str, Any] = {} if prices is None else {"prices": prices}
     changes = [{"model": str(model) if isinstance(model, Path) else model, **given} for model in _several(models)] or [given]
-    questions = [_question(workload, change, sets) for workload in _several(workloads) for change in changes]
+    questions = _once(
+        [_question(workload, change, sets) for workload in _several(workloads) for change in changes],
+        lambda question: f"{question.spec.name} with {question.model.name}",
+        lambda question: (question.spec.model_copy(update={"model": ""}), question.model.spec),
+    )
     asked = read_counts(contexts) if isinstance(contexts, str) else tuple(sorted(set(contexts)))
     of_machine = [text.strip().removeprefix("arch.") for text in sets if text.strip().startswith("arch.")]
-    machines = [(arch, load_machine(arch, sets=of_machine).name) for arch in _several(archs)]
+    loaded = [(arch, load_machine(arch, sets=of_machine)) for arch in _several(archs)]
+    machines = _once(loaded, lambda pair: pair[1].name, lambda pair: pair[1].sha256)
     profiles = list(dict.fromkeys(question.spec.prices for question in questions if question.spec.prices is not None))
     unpriced = [question.spec.name for question in questions if question.spec.prices is None]
     if unpriced:
@@ -181,16 +188,16 @@ def cost_table(
     assumed: list[str] = []
     for question in questions:
         spec, model = question.spec, question.model
-        for arch, name in machines:
+        for arch, machine in machines:
             for context in asked or (spec.context,):
                 try:
                     report = attnsim.run(question.workload, arch, sets=sets, **question.overrides, context=context)
                 except InfeasibleError as error:
                     reason = "; ".join(issue.message for issue in error.issues)
-                    skipped.append(Skipped(spec.name, model.name, name, context, reason))
+                    skipped.append(Skipped(spec.name, model.name, machine.name, context, reason))
                     continue
-                points.append(_point(report, spec, model))
-                inputs.append(f"{report.arch_name} {report.arch_sha256[:12]}")
+                points.append(_point(report, question))
+                inputs += [f"{one.name} {one.sha256[:12]}" for one in (machine, *question.offered)]
                 assumed += report.assumptions
     if not points:
         raise InfeasibleError("no point is left: " + "; ".join(dict.fromkeys(left.reason for left in skipped)))
@@ -202,14 +209,24 @@ def _several(refs: Ref | Sequence[Ref]) -> Sequence[Ref]:
     return refs if isinstance(refs, list | tuple) else [refs]  # type: ignore[list-item]  # a path, a name or a dict is one
 
 
+def _once(things: Sequence[T], name: Callable[[T], str], content: Callable[[T], object]) -> list[T]:
+    """Each once. Raises UsageError where two that differ have one name: lines and rows could not be told apart."""
+    found: dict[str, T] = {}
+    for thing in things:
+        if content(found.setdefault(name(thing), thing)) != content(thing):
+            raise UsageError(f"two are called {name(thing)} and differ; give one of them another name")
+    return list(found.values())
+
+
 @dataclass(frozen=True, slots=True)
 class _Question:
-    """A workload, what replaces its fields, and what both come to."""
+    """A workload, what replaces its fields, and what both come to; offered: machines it chooses from beside the one asked about."""
 
     workload: Ref
     overrides: Mapping[str, Any]
     spec: ModelWorkload
     model: Model
+    offered: tuple[Machine | SpatialMachine, ...]
 
 
 def _question(workload: Ref, overrides: Mapping[str, Any], sets: Sequence[str]) -> _Question:
@@ -219,16 +236,18 @@ def _question(workload: Ref, overrides: Mapping[str, Any], sets: Sequence[str]) 
         raise UsageError(f"{name} is of kind {document.data.get('kind')}; cost takes workloads of kind model, such as step3-decode-ideal")
     spec = validate(ModelWorkload, document)
     model = load_model(spec.model, document)
-    return _Question(workload, overrides, spec, model if spec.kv is None else model.with_cache(spec.kv))
+    named = spec.deployment.hardware if isinstance(spec.deployment, IdealDeployment) else []
+    offered = tuple(load_machine(name, doc=document, loc=("deployment", "hardware", index)) for index, name in enumerate(named))
+    return _Question(workload, overrides, spec, model if spec.kv is None else model.with_cache(spec.kv), offered)
 
 
-def _point(report: Report, spec: ModelWorkload, model: Model) -> CostPoint:
+def _point(report: Report, question: _Question) -> CostPoint:
     estimate: ModelEstimate = report.results[0]
     assert estimate.cost is not None
     runs_on = {name: str(part["machine"]) for name, part in estimate.parts.items() if "machine" in part}
-    offered = spec.deployment.hardware if isinstance(spec.deployment, IdealDeployment) else []
+    model = question.model
     return CostPoint(
-        workload=spec.name,
+        workload=question.spec.name,
         model=model.name,
         machine=report.arch_name,
         phase=estimate.phase,
@@ -245,7 +264,7 @@ def _point(report: Report, spec: ModelWorkload, model: Model) -> CostPoint:
         resource=_resource(report, estimate),
         activated_parameters=model.activated,
         kv_bytes=model.kv_read(estimate.context),
-        machines=tuple(dict.fromkeys([report.arch_name, *offered, *runs_on.values()])),
+        machines=tuple(dict.fromkeys([report.arch_name, *(other.name for other in question.offered), *runs_on.values()])),
         runs_on=runs_on,
     )
 

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from attnsim.errors import UsageError
 from attnsim.report.cost import CostPoint, CostTable, Resource, distinct
 from attnsim.report.export import write_files
-from attnsim.report.figure import COLORS, ENDINGS, FAINT, INK, LineStyle, figure_bytes
+from attnsim.report.figure import COLORS, ENDINGS, INK, LineStyle, figure_bytes
+from attnsim.report.page import HEADING, LABEL, RIGHT, TICK, Page, text_width
 from attnsim.report.placing import Placer, Point, Shape, box, spread
 from attnsim.spec.span import count_text
 
@@ -29,11 +30,7 @@ STROKES: dict[Resource, LineStyle] = {"memory": "-", "compute": "--", "network":
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p")
 FIELDS = ("model", "machine", "workload")
 
-# Inches.
-LEFT, PANEL_WIDTH, PANEL_HEIGHT, RIGHT = 0.72, 3.7, 3.0, 0.18
-HEAD, SUBTITLE, HEADING, AXIS, LEGEND, FOOTER, ROWS = 0.32, 0.15, 0.24, 0.5, 0.19, 0.1, 0.16
-LABEL, TICK, SMALL = 8.0, 7.5, 5.5  # points
-DPI = 200
+DPI, DOT = 200, 9.0  # pixels an inch; points of a dot with the room around it
 STEEP = 8.0
 """Largest over smallest value from which an axis is logarithmic; below, it starts at zero."""
 
@@ -103,23 +100,28 @@ def _lines(table: CostTable, kv: bool) -> Figure:
     lines = series(table.points, by)
     kinds = [name for name in STROKES if any(point.resource == name for point in table.points)]
     handles = [_handle(f"{name}-bound", linestyle=STROKES[name], color=INK) for name in kinds]
-    canvas = _Canvas((2 if kv else 1, 1), _width([line.label for line in lines], LABEL) + 0.3, table, handles)
-    _line_panel(canvas.panel(0), table, lines, "usd_per_mtok", 1.0, "USD for a million tokens")
+    page = Page((2 if kv else 1, 1), text_width([line.label for line in lines], LABEL) + 0.3, _texts(table), handles)
+    _line_panel(page.panel(0), table, lines, "usd_per_mtok", 1.0, "USD for a million tokens")
     if kv:
-        _line_panel(canvas.panel(1), table, _cache_lines(table, lines), "kv_bytes", 1e9, "cache read for a token, GB")
-    return canvas.figure
+        _line_panel(page.panel(1), table, _cache_lines(table, lines), "kv_bytes", 1e9, "cache read for a token, GB")
+    return page.figure
 
 
 def _cache_lines(table: CostTable, lines: Sequence[_Series]) -> list[_Series]:
-    """A line for each model and workload, whatever the machine, that looks as the first of its costs."""
+    """A line for each model, and workload where these cache in different formats, that looks as the first of its costs."""
     once: dict[tuple[str, str], dict[int, CostPoint]] = {}
     for point in table.points:
         once.setdefault((point.model, point.workload), {}).setdefault(point.context, point)
-    names = distinct(table.points, "model", "workload")
+    kept: list[dict[int, CostPoint]] = []
+    for points in once.values():
+        alike = [other for other in kept if points[min(points)].model == other[min(other)].model]
+        if not any(all(at in other and point.kv_bytes == other[at].kv_bytes for at, point in points.items()) for other in alike):
+            kept.append(points)
+    names = distinct([points[min(points)] for points in kept], "model", "workload")
     found = []
-    for key, points in once.items():
-        like = next(line for line in lines if (line.points[0].model, line.points[0].workload) == key)
-        first = like.points[0]
+    for points in kept:
+        first = points[min(points)]
+        like = next(line for line in lines if (line.points[0].model, line.points[0].workload) == (first.model, first.workload))
         label = ", ".join(str(getattr(first, name)) for name in names) or first.model
         found.append(_Series(label, like.color, like.marker, tuple(points[context] for context in sorted(points))))
     return found
@@ -188,13 +190,13 @@ def _scatters(table: CostTable) -> Figure:
     handles = [_handle(f"{name}-bound", marker=dots[0].marker, linestyle="none", **_face(name, INK)) for name in kinds]
     if by:
         handles += [_handle(kind.label, marker=kind.marker, linestyle="none", color=kind.color) for kind in dots]
-    canvas = _Canvas((min(2, len(contexts)), -(-len(contexts) // 2)), RIGHT, table, handles, HEADING)
+    page = Page((min(2, len(contexts)), -(-len(contexts) // 2)), RIGHT, _texts(table), handles, HEADING)
     for number, context in enumerate(contexts):
-        axes = canvas.panel(number)
+        axes = page.panel(number)
         axes.set_title(f"context {_tokens(context)}", fontsize=LABEL, fontweight="bold", color=INK, loc="left", pad=5)
         axes.set_xlim(0, 1.12 * max(point.activated_parameters for point in table.points) / 1e9)
         _scatter_panel(axes, [(kind, point) for kind in dots for point in kind.points if point.context == context])
-    return canvas.figure
+    return page.figure
 
 
 def _scatter_panel(axes: Axes, dots: Sequence[tuple[_Series, CostPoint]]) -> None:
@@ -207,12 +209,17 @@ def _scatter_panel(axes: Axes, dots: Sequence[tuple[_Series, CostPoint]]) -> Non
     for (kind, point), place in zip(dots, places, strict=True):
         axes.plot([place[0]], [place[1]], kind.marker, **_face(point.resource, kind.color), markersize=6, zorder=4)
         placer.add(_dot(axes, place))
+    named: list[tuple[str, Point]] = []
     for index in sorted(range(len(dots)), key=lambda index: _room(axes, places[index], places)):
-        _beside(axes, placer, places[index], dots[index][1].model, dots[index][0].color)
+        model, (x, y) = dots[index][1].model, _pixel(axes, places[index])
+        # Dots of a model that touch have one name.
+        if not any(name == model and hypot(x - u, y - v) < DOT * axes.figure.dpi / 72 for name, (u, v) in named):
+            _beside(axes, placer, places[index], model, dots[index][0].color)
+            named.append((model, (x, y)))
 
 
 def _dot(axes: Axes, place: Point) -> Shape:
-    side = 9 * axes.figure.dpi / 72
+    side = DOT * axes.figure.dpi / 72
     return box(_pixel(axes, place), side, side)
 
 
@@ -261,46 +268,6 @@ def _sign(value: float) -> float:
     return 0.0 if abs(value) < 1e-9 else 1.0 if value > 0 else -1.0
 
 
-class _Canvas:
-    """A figure of panels in rows, a title above, a legend and a line of inputs below. heading: inches for the title of a panel."""
-
-    def __init__(self, shape: tuple[int, int], margin: float, table: CostTable, handles: Sequence[Any], heading: float = 0.0) -> None:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-
-        (self.columns, rows), self.margin, self.heading = shape, margin, heading
-        self.width = self.columns * (LEFT + PANEL_WIDTH + margin)
-        room = self.width - LEFT - RIGHT
-        title, below = _title(table)
-        subtitle, footer = _wrapped(below, room, TICK), _wrapped(_footer(table), room, SMALL)
-        entry = _width([handle.get_label() for handle in handles], TICK) + 0.62
-        entries = max(1, min(len(handles), int(room // entry)))
-        self.top = HEAD + SUBTITLE * len(subtitle) + 0.08
-        legend, foot = LEGEND * -(-len(handles) // entries), FOOTER + 0.1 * len(footer)
-        self.height = self.top + rows * (heading + PANEL_HEIGHT + AXIS) + (rows - 1) * ROWS + legend + foot
-        self.figure = Figure(figsize=(self.width, self.height))
-        FigureCanvasAgg(self.figure)
-        self._text(title, 0.18, fontsize=9.5, fontweight="bold", color=INK)
-        for number, line in enumerate(subtitle):
-            self._text(line, HEAD + 0.03 + number * SUBTITLE, fontsize=TICK, color=INK)
-        for number, line in enumerate(footer):
-            self._text(line, self.height - 0.1 * (len(footer) - number), fontsize=SMALL, color=FAINT)
-        self.figure.legend(
-            handles=list(handles), loc="upper left", bbox_to_anchor=(LEFT / self.width, (foot + legend) / self.height), ncols=entries,
-            frameon=False, fontsize=TICK, borderpad=0, borderaxespad=0, columnspacing=1.6, handlelength=2.4, labelspacing=0.4,
-        )  # fmt: skip
-
-    def _text(self, text: str, down: float, **style: Any) -> None:
-        self.figure.text(LEFT / self.width, 1 - down / self.height, text, va="center_baseline", **style)
-
-    def panel(self, number: int) -> Axes:
-        """A panel by its number, row by row."""
-        row, column = divmod(number, self.columns)
-        left = LEFT + column * (LEFT + PANEL_WIDTH + self.margin)
-        bottom = self.height - self.top - (row + 1) * (self.heading + PANEL_HEIGHT) - row * (AXIS + ROWS)
-        return self.figure.add_axes((left / self.width, bottom / self.height, PANEL_WIDTH / self.width, PANEL_HEIGHT / self.height))
-
-
 def _handle(label: str, **style: Any) -> Any:
     from matplotlib.lines import Line2D
 
@@ -346,25 +313,6 @@ def _context_ticks(axes: Axes, contexts: Sequence[int]) -> None:
     axes.xaxis.set_minor_locator(NullLocator())
 
 
-def _width(texts: Sequence[str], points: float) -> float:
-    """Inches of the longest of the texts in a size."""
-    from matplotlib.font_manager import FontProperties
-    from matplotlib.textpath import TextPath
-
-    return max((float(TextPath((0, 0), text, points, prop=FontProperties()).get_extents().x1) for text in texts if text), default=0.0) / 72
-
-
-def _wrapped(text: str, inches: float, points: float) -> list[str]:
-    """Lines no longer than that, broken behind semicolons where one is too long."""
-    lines: list[str] = []
-    for part in text.split("; "):
-        if lines and _width([f"{lines[-1]}; {part}"], points) <= inches:
-            lines[-1] = f"{lines[-1]}; {part}"
-        else:
-            lines.append(part)
-    return lines
-
-
 def _placer(axes: Axes) -> Placer:
     edge = axes.get_window_extent()
     return Placer(((edge.x0, edge.y0), (edge.x1, edge.y0), (edge.x1, edge.y1), (edge.x0, edge.y1)))
@@ -391,8 +339,10 @@ def _tokens(count: int) -> str:
     return count_text(count).replace("k", "K")
 
 
-def _title(table: CostTable) -> tuple[str, str]:
-    """What is drawn, and below it what all points share."""
+def _texts(table: CostTable) -> tuple[str, str, str]:
+    """What is drawn, what all points share, and the inputs."""
+    from attnsim import __version__
+
     phases = {point.phase for point in table.points}
     what = {"decode": "a decoded token", "prefill": "a token of a prompt"}[min(phases)] if len(phases) == 1 else "a token"
     first, differ = table.points[0], distinct(table.points, "model", "machine", "workload", "machines", "deployment", "batch")
@@ -403,11 +353,5 @@ def _title(table: CostTable) -> tuple[str, str]:
         shared.append(first.machine)
     shared += [first.deployment] if "deployment" not in differ else []
     shared += [f"batch {first.batch}"] if "batch" not in differ and first.batch > 1 else []
-    return f"Cost of {what}", "; ".join([*shared, f"prices {table.prices}"])
-
-
-def _footer(table: CostTable) -> str:
-    from attnsim import __version__
-
-    workloads = dict.fromkeys(point.workload for point in table.points)
-    return f"attnsim {__version__}; {'; '.join([*workloads, *table.inputs])}"
+    inputs = [f"attnsim {__version__}", *dict.fromkeys(point.workload for point in table.points), *table.inputs]
+    return f"Cost of {what}", "; ".join([*shared, f"prices {table.prices}"]), "; ".join(inputs)
