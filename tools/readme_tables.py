@@ -117,7 +117,7 @@ def sparse() -> str:
 
 def communication() -> str:
     """The tables of collectives."""
-    return by_check("deepep")
+    return by_check("deepep", "collectives-h100")
 
 
 def products() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -154,6 +155,21 @@ bytes_ = st.floats(0, 1e10)
 devices_ = st.integers(1, 8) | st.integers(1, 32).map(lambda nodes: 8 * nodes)
 places = st.sampled_from([TWO, *(fabric_of(machine(name)) for name in ("h100_sxm", "h800", "a100", "b200", "mi300x"))])
 kinds = st.sampled_from(sorted(ANY))
+
+
+@pytest.mark.parametrize("kind", ANY)
+def test_a_call_costs_once_whatever_its_steps(kind: str) -> None:
+    """`call_s` is of the kernel, not of a message, and not of any where there is nobody to talk to."""
+    calling = replace(NODE, call_s=8e-6)
+    assert ANY[kind](N, 8, calling).time_s == pytest.approx(ANY[kind](N, 8, NODE).time_s + 8e-6)
+    assert ANY[kind](N, 1, calling).time_s == 0
+    assert ANY[kind](N, 8, calling).lower_bound_s == ANY[kind](N, 8, NODE).lower_bound_s
+
+
+def test_an_exchange_over_two_links_starts_with_the_slower_and_lasts_as_the_longer() -> None:
+    inner, outer = replace(NODE, call_s=8e-6), replace(SLOW, latency_s=5e-6)
+    made = all_to_all(N, 16, Fabric(inner, 8, outer))
+    assert made.time_s == pytest.approx(8e-6 + ALPHA + N / 2 / 20e9)
 
 
 @given(kinds, bytes_, bytes_, devices_, places)

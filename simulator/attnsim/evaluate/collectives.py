@@ -1,4 +1,5 @@
-"""Time of communication among devices by the alpha-beta model: every step costs the latency of a link once, every byte its bandwidth.
+"""Time of communication among devices by the alpha-beta model: every step costs the latency of a link once, every byte its bandwidth;
+and a call what its kernel takes to start and its devices to find each other (`Link.call_s`).
 
 A function takes bytes, devices and where they are: a `Link` (all of them on it) or a `Fabric` (nodes of devices). Without `algorithm` the
 fastest one that the link allows is taken and named in the answer. Sources: Thakur, Rabenseifner and Gropp, "Optimization of collective
@@ -57,7 +58,7 @@ class Collective:
 def send(amount: float, link: Link, pairs: int = 1) -> Collective:
     """One device sends `amount` bytes to another; `pairs` of such messages share the link (alpha + n beta)."""
     _checked(amount, max(1, pairs) + 1)
-    time = link.latency_s + pairs * amount / link.rate()
+    time = link.call_s + link.latency_s + pairs * amount / link.rate()
     return Collective("send", "direct", 2, amount, time, pairs * amount / link.nominal(), 1, {link.name: amount})
 
 
@@ -70,7 +71,7 @@ def many_to_many(amount: float, senders: int, receivers: int, link: Link) -> Col
     _checked(amount, receivers)
     outgoing, incoming = amount / link.rate(receivers), amount * senders / receivers / link.rate(senders)
     bound = max(amount / link.nominal(receivers), amount * senders / receivers / link.nominal(senders))
-    time = link.latency_s + max(outgoing, incoming) if amount else 0.0
+    time = link.call_s + link.latency_s + max(outgoing, incoming) if amount else 0.0
     return Collective("many-to-many", "direct", senders + receivers, amount, time, bound, 1, {link.name: amount})
 
 
@@ -110,23 +111,27 @@ def broadcast(amount: float, devices: int, where: Where, algorithm: str = "") ->
 def all_to_all(amount: float, devices: int, where: Where) -> Collective:
     """Every device holds `amount` bytes, 1/devices of them for each device; its own share stays.
 
-    All messages are under way at once: alpha + (n-1)/n N beta. Over nodes, what stays inside and what leaves go at the same time.
+    All messages are under way at once: alpha + (n-1)/n N beta. Over nodes, what stays inside and what leaves go at the same time, in one
+    kernel: the larger of both fixed costs, then the longer of both transfers.
     """
     _checked(amount, devices)
     inner, outer, g, m = _levels(where, devices)
     inside, outside = amount * (g - 1) / devices, amount * (devices - g) / devices
     sent: dict[str, float] = {}
-    times, bounds, whole = [0.0], [0.0], 0.0
+    moving, fixed, bounds, whole = [0.0], [0.0], [0.0], 0.0
     for link, part, peers in ((inner, inside, g - 1), (outer, outside, devices - g)):
         if link is not None and part > 0:
             sent[link.name] = sent.get(link.name, 0.0) + part
-            times.append(link.time_s(part, peers))
+            moving.append(part / link.rate(peers))
+            fixed.append(link.call_s + link.latency_s)
             whole += link.nominal(peers)
     if whole:
         bounds.append((inside + outside) / whole)
     if outer is not None and outside:
         bounds.append(outside / outer.nominal(devices - g))
-    return Collective("all-to-all", "direct" if sent else "none", devices, amount, max(times), max(bounds), int(bool(sent)), sent)
+    return Collective(
+        "all-to-all", "direct" if sent else "none", devices, amount, max(fixed) + max(moving), max(bounds), int(bool(sent)), sent
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +218,7 @@ def _one_level(plans: dict[str, Plan], link: Link, algorithm: str) -> tuple[str,
     """The algorithm asked for, else the fastest, with its plan and time."""
     if algorithm and algorithm not in plans:
         raise UsageError(f"no algorithm {algorithm!r} on the {link.name} link{suggest(algorithm, plans)}; there are {', '.join(plans)}")
-    times = {name: steps * link.latency_s + sent / link.rate(peers) for name, (steps, sent, peers) in plans.items()}
+    times = {name: link.call_s + steps * link.latency_s + sent / link.rate(peers) for name, (steps, sent, peers) in plans.items()}
     name = algorithm or min(times, key=lambda key: times[key])
     return name, plans[name], times[name]
 

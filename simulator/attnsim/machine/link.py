@@ -27,9 +27,10 @@ class Transport:
 class Link:
     """A link out of the device, one direction, B/s; `sustained` is measured, or nominal where nothing is known.
 
-    `latency_s`: what one message costs beside its bytes (alpha). `scope`: what it reaches. `peers`: the devices it joins, this one
-    included; None for any number. `shared_by`: devices that use it together. `per_peer`: nominal B/s of one pair of devices where every
-    pair has wires of its own (a full mesh), None behind a switch. `transport`: the library the numbers hold for, "" for the usual one.
+    `latency_s`: what one message costs beside its bytes (alpha). `call_s`: what a collective costs beside its messages, the launch of its
+    kernel in a graph and its devices waiting for each other. `scope`: what it reaches. `peers`: the devices it joins, this one included;
+    None for any number. `shared_by`: devices that use it together. `per_peer`: nominal B/s of one pair of devices where every pair has
+    wires of its own (a full mesh), None behind a switch. `transport`: the library the numbers hold for, "" for the usual one.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Link:
     per_peer: float | None = None
     transports: Mapping[str, Transport] = field(default_factory=dict, hash=False)
     transport: str = ""
+    call_s: float = 0.0
 
     @property
     def half_size_bytes(self) -> float:

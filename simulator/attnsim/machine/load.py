@@ -156,6 +156,7 @@ def _link(name: str, link: LinkSpec) -> Link:
         bandwidth=link.bandwidth.value,
         sustained=link.bandwidth.value * share,
         latency_s=0.0 if link.latency is None else link.latency.value,
+        call_s=0.0 if link.call is None else link.call.value,
         scope=link.scope,
         peers=link.peers,
         shared_by=link.shared_by,

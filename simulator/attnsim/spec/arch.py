@@ -182,6 +182,7 @@ class TransportSpec(Group):
 class LinkSpec(Group):
     """A link out of the device: nominal bytes per second in one direction, and the ``sustained`` share of it; ``latency`` of one message.
 
+    ``call``: what a collective takes beside its messages: the launch of its kernel in a graph, and its devices waiting for each other.
     ``scope``: node (to the devices of one node), cluster (to any device) or host (to the processor and its memory). ``peers``: the devices
     it joins, this one included; left out: any number. ``shared_by``: devices that use one such link together. ``per_peer``: what a pair
     of devices reaches where every pair has wires of its own. ``transports``: latency and share under named libraries.
@@ -190,6 +191,7 @@ class LinkSpec(Group):
     bandwidth: SourcedBandwidth
     sustained: SourcedShare | None = None
     latency: SourcedSeconds | None = None
+    call: SourcedSeconds | None = None
     scope: Literal["node", "cluster", "host"] = "cluster"
     peers: Size | None = None
     shared_by: Size = 1
