@@ -10,6 +10,13 @@ from hypothesis import strategies as st
 
 import attnsim
 from attnsim.errors import AttnsimError, InfeasibleError, SpecError
+from attnsim.machine import load_machine
+from attnsim.serving import offload
+from attnsim.serving.model import Model
+from attnsim.spec.library import load
+from attnsim.spec.model import TransformerSpec
+from attnsim.spec.serving import OffloadDeployment
+from attnsim.spec.yaml import validate
 
 PAPER = {"kind": "ideal", "mla_value": "latent_and_rope", "linear_core": "block"}
 
@@ -120,6 +127,22 @@ def test_equal_costs_of_lamina(model, compute, memory, offloaded, whole):
     assert ask(model, deployment, prices="lamina-2025", batch=8, context=1024).cost["usd_per_hour"] == pytest.approx(offloaded, abs=0.005)
     beside = ask(model, {"kind": "colocated", "tp": compute * 2}, prices="lamina-2025", batch=8, context=1024)
     assert beside.cost["usd_per_hour"] == pytest.approx(whole, abs=0.005)
+
+
+@pytest.mark.parametrize("context", [4096, 8192, 16384])
+def test_the_network_that_lamina_asks_for(context):
+    """arXiv 2405.01814v2, section 3.1 and Figure 4: at most 30 GB/s up to 300 requests; one H100 and one H20, a fifth more time."""
+    model = Model(validate(TransformerSpec, load("model", "llama3-70b")))
+    deployment = OffloadDeployment(kind="offload", compute=1, memory=1, memory_machine="h20", batches=1)
+    curve = []
+    for batch in (1, 10, 100, 200, 300):
+        asked = offload.Question(model, load_machine("h100_sxm"), load_machine("h20"), deployment, context, batch, "bf16")
+        turn = offload.turn(asked)
+        found = offload.conditions(asked, turn)["min_network_bytes_per_s"]
+        sent = 2.25 * 2 * 8192 * batch * 80  # query, result, and new key and value of one of eight heads
+        assert found == pytest.approx(sent / (0.2 * (turn.model_s + turn.attention.seconds)))
+        curve.append(found)
+    assert curve == sorted(curve) and curve[-1] <= 30e9
 
 
 def test_batches_of_lamina():
