@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 import attnsim
 from attnsim.errors import AttnsimError, InfeasibleError, SpecError
 from attnsim.machine import load_machine
+from attnsim.machine.spatial import SpatialMachine
 from attnsim.serving import offload
 from attnsim.serving.model import Model
-from attnsim.spec.library import load
+from attnsim.spec.library import entries, load
 from attnsim.spec.model import TransformerSpec
 from attnsim.spec.serving import OffloadDeployment
 from attnsim.spec.yaml import validate
@@ -77,6 +78,22 @@ def test_tensor_parallel_devices_share_the_work_and_talk():
     assert shared.gpus == 4 and "all-reduce" in shared.parts
     assert shared.memory_bytes["weights"] == pytest.approx(alone.memory_bytes["weights"] / 4, rel=0.01)
     assert shared.memory_bytes["cache"] == alone.memory_bytes["cache"] / 4
+
+
+def test_norms_and_activations_are_kernels_of_their_own():
+    """Two norms a layer read two tensors and write two, SwiGLU's activation reads two and writes one (validation/gemm-h100)."""
+    dense = ask("llama3-70b", {"kind": "colocated", "tp": 4}, batch=32).parts
+    assert dense["norms"]["memory_bytes"] == pytest.approx(80 * 2 * (4 * 32 * 8192 + 8192) * 2)
+    assert dense["activations"]["memory_bytes"] == pytest.approx(80 * 3 * 32 * 28672 / 4 * 2)
+    routed = ask("mixtral-8x7b", {"kind": "colocated", "tp": 4}, batch=32).parts
+    assert routed["activations"]["memory_bytes"] == pytest.approx(32 * 3 * 32 * 2 * 14336 / 4 * 2)
+
+
+@pytest.mark.parametrize("name", [entry.name for entry in entries("arch") if not isinstance(load_machine(entry.name), SpatialMachine)])
+@pytest.mark.parametrize("phase", ["decode", "prefill"])
+def test_every_processor_runs_a_model(name, phase):
+    found = ask("qwen2-7b", {"kind": "colocated"}, name, batch=1, context=512, phase=phase)
+    assert 0 < found.lower_bound_s <= found.latency_s and found.energy_j > 0
 
 
 def test_a_prompt_has_a_first_token_and_a_price():

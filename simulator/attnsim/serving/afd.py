@@ -16,7 +16,7 @@ from attnsim.machine.machine import Machine
 from attnsim.schedule.schedule import Schedule
 from attnsim.serving.colocated import ACTIVATION, core_cost, fused
 from attnsim.serving.ideal import VALUES_SENT
-from attnsim.serving.kernels import LIMITED, NOTHING, Cost, product, streaming
+from attnsim.serving.kernels import LIMITED, NOTHING, Cost, product, rowwise
 from attnsim.serving.model import Layer, Model
 from attnsim.spec.dtype import element_bytes
 from attnsim.spec.serving import AfdDeployment
@@ -93,7 +93,7 @@ def tpot(asked: Question, found: tuple[Stages, ...]) -> float:
 
 def _attention(asked: Question, layer: Layer) -> Cost:
     machine, rows, gpus = asked.attention, asked.rows, asked.deployment.gpus_per_server
-    cost = streaming(machine, 3 * rows * asked.model.spec.hidden * element_bytes(ACTIVATION)).times(2)
+    cost = rowwise(machine, rows, asked.model.spec.hidden, "norm", asked.conditions).times(2)
     for matrix in fused(layer.of("attention"), asked.model.spec.hidden):
         if matrix.shard == "depth":
             cost += product(
@@ -116,10 +116,14 @@ def _ffn(asked: Question, layer: Layer) -> Cost:
             own = ceil(matrix.experts / servers)
             rows = max(1, ceil(asked.tokens * matrix.active / matrix.experts))
             cost += product(machine, rows, depth, cols, asked.ffn_dtype, own, asked.conditions, matrix.format)
+            held, width = rows * own, cols
         else:  # shared experts and dense layers are cut over all GPUs
             cut = gpus * servers
             depth, cols = (ceil(depth / cut), cols) if matrix.shard == "depth" else (depth, ceil(cols / cut))
             cost += product(machine, asked.tokens, depth, cols, asked.ffn_dtype, 1, asked.conditions, matrix.format)
+            held, width = asked.tokens, cols
+        if matrix.gated:
+            cost += rowwise(machine, held, ceil(width / matrix.copies), "activation", asked.conditions)
     return cost
 
 

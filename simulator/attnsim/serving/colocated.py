@@ -14,7 +14,7 @@ from attnsim.evaluate import collectives
 from attnsim.machine.fabric import fabric_of
 from attnsim.machine.machine import Machine
 from attnsim.schedule.schedule import Schedule
-from attnsim.serving.kernels import LIMITED, NOTHING, Cost, core, product, streaming
+from attnsim.serving.kernels import LIMITED, NOTHING, Cost, core, product, rowwise, streaming
 from attnsim.serving.model import Layer, Matrix, Model
 from attnsim.spec.dtype import element_bytes, narrower
 from attnsim.spec.model import LinearAttention
@@ -115,7 +115,7 @@ def step(asked: Question) -> Step:
     if stack.efficiency < 1:
         parts = {name: _slowed(asked.machine, cost, stack.efficiency) for name, cost in parts.items()}
     if stack.cache_copies and asked.tokens == 1:
-        parts["cache copies"] = streaming(asked.machine, 2 * stack.cache_copies * memory(asked)["cache"])
+        parts["cache copies"] = streaming(asked.machine, 2 * stack.cache_copies * memory(asked)["cache"], asked.conditions)
     return Step(parts, network, sent, stack.overhead / asked.deployment.pp)
 
 
@@ -139,8 +139,7 @@ def _check(asked: Question) -> None:
 
 def _layer(asked: Question, layer: Layer) -> Iterator[tuple[str, Cost]]:
     tp, machine, rows = asked.deployment.tp, asked.machine, asked.rows
-    width = asked.model.spec.hidden * element_bytes(ACTIVATION)
-    yield "norms", streaming(machine, 3 * rows * width).times(2)  # what is added and the sum are read, the sum is written, twice a layer
+    yield "norms", rowwise(machine, rows, asked.model.spec.hidden, "norm", asked.conditions).times(2)
     for matrix in fused(layer.of("attention"), asked.model.spec.hidden):
         yield "projections", _matrix(asked, matrix, rows, tp)
     yield "attention", core_cost(machine, layer, asked.requests, asked.tokens, asked.attended, tp, asked.schedule, asked.conditions)
@@ -148,6 +147,8 @@ def _layer(asked: Question, layer: Layer) -> Iterator[tuple[str, Cost]]:
         yield "router", _matrix(asked, matrix, rows, 1)
     for matrix in layer.of("ffn"):
         yield "ffn", _expert(asked, matrix) if matrix.experts > 1 else _matrix(asked, matrix, rows, _shared_cut(asked, layer))
+        if matrix.gated:
+            yield "activations", _activation(asked, matrix, layer)
 
 
 def fused(matrices: Iterable[Matrix], hidden: int) -> list[Matrix]:
@@ -211,6 +212,18 @@ def _expert(asked: Question, matrix: Matrix) -> Cost:
     return product(asked.machine, rows, depth, cols, asked.dtype, count, asked.conditions, matrix.format)
 
 
+def _activation(asked: Question, matrix: Matrix, layer: Layer) -> Cost:
+    """SwiGLU's activation between the two products of an FFN, over the rows of all experts of a device in one kernel."""
+    deployment = asked.deployment
+    if matrix.experts == 1:
+        rows, cut = asked.rows, _shared_cut(asked, layer)
+    elif deployment.ep == 1:
+        rows, cut = asked.rows * matrix.active, deployment.tp
+    else:  # what the tokens of all devices ask of the experts of one
+        rows, cut = ceil(asked.batch * asked.tokens * matrix.active / (deployment.tp * deployment.dp)), 1
+    return rowwise(asked.machine, rows, ceil(matrix.cols / cut), "activation", asked.conditions)
+
+
 def core_cost(
     machine: Machine,
     layer: Layer,
@@ -227,7 +240,7 @@ def core_cost(
     """
     spec = layer.core.spec
     if isinstance(spec, LinearAttention):
-        return streaming(machine, requests * 2 * layer.core.state_bytes / tp)
+        return streaming(machine, requests * 2 * layer.core.state_bytes / tp, conditions)
     heads = spec.heads // tp
     groups = max(1, getattr(spec, "kv_heads", heads) // tp)
     kept = layer.core.kv if tokens == 1 else None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Literal
 
 from attnsim.cascade.cascade import load_cascade
 from attnsim.evaluate.estimate import Estimate
@@ -126,9 +127,20 @@ def core(
     return _cost(machine, evaluate(Point(cascade, sizes, mask, dtype, machine, plan, conditions, "forward", formats=formats), cascade.name))
 
 
-def streaming(machine: Machine, amount: float) -> Cost:
-    """A kernel that moves `amount` bytes between memory and itself and computes next to nothing: a norm, a residual sum."""
-    seconds = amount / machine.memory.sustained + machine.launch.graph_s
+@lru_cache(maxsize=65536)
+def rowwise(machine: Machine, rows: int, width: int, kind: Literal["norm", "activation"], conditions: Conditions = LIMITED) -> Cost:
+    """A kernel over `rows` tokens of `width` values: the sum with what came before and its norm, or SwiGLU's activation."""
+    name, schedule = ("add-rms-norm", "row-norm") if kind == "norm" else ("silu-mul", "elementwise")
+    sizes = {"P": max(1, rows), "D": width}
+    return _cost(
+        machine, evaluate(Point(load_cascade(name), sizes, DENSE, "bf16", machine, load_schedule(schedule), conditions, "forward"), name)
+    )
+
+
+def streaming(machine: Machine, amount: float, conditions: Conditions = LIMITED) -> Cost:
+    """A kernel that moves `amount` bytes between memory and itself and computes next to nothing: a state, copies of a cache."""
+    launch = {"none": 0.0, "graph": machine.launch.graph_s, "stream": machine.launch.stream_s}[conditions.launch]
+    seconds = amount / machine.memory.sustained + launch
     return Cost(
         seconds, amount / machine.memory.bandwidth, 0.0, amount, amount * machine.memory.energy_j_per_byte + seconds * machine.power.idle_w
     )

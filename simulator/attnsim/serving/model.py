@@ -50,6 +50,11 @@ class Matrix:
     format: str = "bf16"
 
     @property
+    def gated(self) -> bool:
+        """Whether these are the two matrices side by side whose products an FFN's activation joins."""
+        return self.part == "ffn" and self.copies == 2
+
+    @property
     def weights(self) -> int:
         """Parameters, of all experts."""
         return self.depth * self.cols * self.copies * self.experts
