@@ -162,6 +162,24 @@ def test_the_network_that_lamina_asks_for(context):
     assert curve == sorted(curve) and curve[-1] <= 30e9
 
 
+def test_batches_rotate_among_replicas():
+    """arXiv 2405.01814v2, section 4.3: n batches on n - 1 replicas; nobody waits where attention takes 1/(n-1) of the model's time."""
+
+    def found(batches, replicas, batch, memory=4):
+        deployment = {"kind": "offload", "compute": 2, "memory": memory, "memory_machine": "h20", "batches": batches, "replicas": replicas}
+        return ask("llama3-70b", deployment, context=2048, batch=batch, prices="lamina-2025")
+
+    one, two = found(2, 1, 128), found(3, 2, 192)
+    parts = {name: two.conditions[f"{name}_s"] for name in ("model", "attention", "network")}
+    assert parts["model"] == one.conditions["model_s"], "batches of 64 each"
+    assert two.tpot_s == pytest.approx(max(1.5 * parts["model"], 3 * parts["attention"], sum(parts.values())))
+    assert two.gpus == 8 and one.gpus == 6 and two.cost["usd_per_hour"] == pytest.approx(one.cost["usd_per_hour"] + 2 * 11.06)
+    assert one.tokens_per_s < two.tokens_per_s <= 2 * one.tokens_per_s
+    assert two.lower_bound_s <= two.latency_s and two.flops == pytest.approx(1.5 * one.flops)
+    with pytest.raises(SpecError, match="3 replicas for 2 batches: one would always wait"):
+        found(2, 3, 128)
+
+
 def test_batches_of_lamina():
     """30 requests of 8K in the memory of one H100 (section 2.2.2); 800 of Azure-Conv on DOP(2, 4) (section 6.1)."""
     one = ask("llama3-70b", {"kind": "offload", "compute": 2, "memory": 1, "memory_machine": "h100_sxm"}, context=8192, batch=2)

@@ -103,8 +103,14 @@ def _hidden_share(model: Model) -> float:
 
 
 def tpot(asked: Question, one: Turn) -> float:
-    """Seconds a token of each batch: every batch in its turn, or one batch through everything, whichever is longer."""
-    return max(asked.deployment.batches * max(one.model_s, one.attention.seconds), one.model_s + one.attention.seconds + one.network_s)
+    """Seconds a token of each batch: every batch in its turn, or one batch through everything, whichever is longer.
+
+    With n batches on n - 1 replicas and devices of memory that take 1/(n-1) of the time of the model, no device waits: a token takes
+    t_m + t_a, and (n-1)/t_m batches of tokens come out in a second (section 4.3).
+    """
+    batches, replicas = asked.deployment.batches, asked.deployment.replicas
+    turns = max(batches * one.model_s / replicas, batches * one.attention.seconds)
+    return max(turns, one.model_s + one.attention.seconds + one.network_s)
 
 
 def memory(asked: Question) -> dict[str, float]:

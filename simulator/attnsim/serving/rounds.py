@@ -157,9 +157,10 @@ def run_offload(
     turn = offload.turn(asked)
     tpot = offload.tpot(asked, turn)
     check_target(spec, asked.batch, tpot)
-    batches = deployment.batches
+    batches, replicas = deployment.batches, deployment.replicas
+    each = batches / replicas
     pools = (
-        Pool("model", compute, deployment.compute, turn.model.times(batches), batches * turn.reduce_s),
+        Pool("model", compute, deployment.compute * replicas, turn.model.times(each), each * turn.reduce_s),
         Pool("attention", memory, deployment.memory, turn.attention.times(batches)),
     )
     return answer(
@@ -170,12 +171,13 @@ def run_offload(
         tpot,
         asked.batch,
         prices,
-        schedule=f"offload, DOP({deployment.compute},{deployment.memory})",
+        schedule=f"offload, DOP({deployment.compute},{deployment.memory})" + (f", {replicas} replicas" if replicas > 1 else ""),
         dtype=dtype,
         memory=offload.memory(asked),
         conditions=offload.conditions(asked, turn),
         assumptions=(
             f"{batches} batches take turns; the requests of a batch are spread evenly over the devices of memory",
+            *([f"batches move among {replicas} replicas between layers, at no cost"] if replicas > 1 else []),
             *model.widened(dtype),
         ),
     )

@@ -129,8 +129,17 @@ class OffloadDeployment(Spec):
     compute_machine: str | None = Field(default=None, description="left out: the machine asked about")
     memory_machine: str | None = Field(default=None, description="left out: the machine asked about")
     batches: Size = Field(default=2, description="batches that take turns (rotational staggered pipeline)")
+    replicas: Size = Field(
+        default=1, description="groups of `compute` devices, each with all weights, among which the batches rotate; the paper: batches - 1"
+    )
     overlap: bool = Field(default=True, description="new keys and values travel while attention over the cache runs")
     share: Share = Field(default=0.9, description="share of the memory that the cache may take")
+
+    @model_validator(mode="after")
+    def _a_batch_each(self) -> OffloadDeployment:
+        if self.replicas > self.batches:
+            raise FieldError(f"{self.replicas} replicas for {self.batches} batches: one would always wait; give more batches", "replicas")
+        return self
 
 
 Deployment = Annotated[IdealDeployment | ColocatedDeployment | AfdDeployment | OffloadDeployment, Field(discriminator="kind")]
