@@ -14,6 +14,7 @@ from attnsim.errors import UsageError
 F = TypeVar("F", bound=Callable[..., Any])
 
 FORMATS = ("text", "json", "csv")
+FIGURES = (".svg", ".pdf", ".png")
 
 
 @dataclass

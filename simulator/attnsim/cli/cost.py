@@ -7,14 +7,23 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from attnsim.cli.common import FORMATS, check_writable, cli_command, deliver, format_option, narrate, output_option, pick_format, set_option
+from attnsim.cli.common import (
+    FIGURES,
+    FORMATS,
+    check_writable,
+    cli_command,
+    deliver,
+    format_option,
+    narrate,
+    output_option,
+    pick_format,
+    set_option,
+)
 from attnsim.cli.kinds import split
 from attnsim.errors import UsageError
 
 if TYPE_CHECKING:
     from attnsim.report.cost import CostTable
-
-ENDINGS = (".svg", ".pdf", ".png")
 
 
 @cli_command(
@@ -55,7 +64,7 @@ def command(
     Points that do not fit or meet no target are left out, and listed on stderr with their reason; the JSON lists them under "skipped".
     """
     check_writable(output)
-    drawn = output is not None and Path(output).suffix.lower() in ENDINGS
+    drawn = output is not None and Path(output).suffix.lower() in FIGURES
     if kv and (not drawn or against == "activated"):
         raise UsageError("--kv is for figures against context; add -o FILE.svg" if not drawn else "--kv needs --against context")
     workloads, archs = split(names, "attnsim cost step3-decode-ideal h800")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from attnsim.cli.common import (
+    FIGURES,
     FORMATS,
     check_writable,
     cli_command,
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from attnsim.api.tiling import Tiles
     from attnsim.mask.base import TileShape
     from attnsim.report.maskmap import Picture
-
-ENDINGS = (".svg", ".pdf", ".png")
 
 
 @cli_command(
@@ -55,7 +54,7 @@ def command(
     For shapes of up to 4096 tokens an axis; `attnsim run` counts the tiles of any.
     """
     check_writable(output)
-    drawn = output is not None and Path(output).suffix.lower() in ENDINGS
+    drawn = output is not None and Path(output).suffix.lower() in FIGURES
     shown = _picture(workload, arch, tile, schedule, sets)
     if not drawn or output is None:
         deliver(_written(shown, pick_format(format_, output)), output)

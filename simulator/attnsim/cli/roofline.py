@@ -6,11 +6,9 @@ from pathlib import Path
 
 import click
 
-from attnsim.cli.common import check_writable, cli_command, narrate, schedule_option, set_option
+from attnsim.cli.common import FIGURES, check_writable, cli_command, narrate, schedule_option, set_option
 from attnsim.cli.kinds import split
 from attnsim.errors import UsageError
-
-ENDINGS = (".svg", ".pdf", ".png")
 
 
 @cli_command("roofline", "attnsim roofline llama3-8b-prefill llama3-8b-decode h100_sxm -o roofline.svg")
@@ -24,8 +22,8 @@ def command(names: tuple[str, ...], schedule: str | None, sets: tuple[str, ...],
     Left: log-log, one diagonal per memory level, one flat roof per unit and precision, each kernel once per level. Right: the time each
     resource is busy, the bound named. The data goes into a CSV beside the figure.
     """
-    if Path(output).suffix.lower() not in ENDINGS:
-        raise UsageError(f"cannot draw {output!r}: end the name in {', '.join(ENDINGS)}")
+    if Path(output).suffix.lower() not in FIGURES:
+        raise UsageError(f"cannot draw {output!r}: end the name in {', '.join(FIGURES)}")
     check_writable(output)
     workloads, archs = split(names, "attnsim roofline llama3-8b-prefill h100_sxm")
     import attnsim

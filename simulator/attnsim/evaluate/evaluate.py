@@ -150,8 +150,7 @@ def _clocks(point: Point, kernels: tuple[Kernel, ...]) -> tuple[Dynamic, _Clocks
 
 
 def _launch(point: Point) -> float:
-    launch = point.machine.launch
-    return {"none": 0.0, "graph": launch.graph_s, "stream": launch.stream_s}[point.conditions.launch]
+    return point.machine.launch.seconds(point.conditions.launch)
 
 
 def latency_of(point: Point, kernels: tuple[Kernel, ...]) -> float:

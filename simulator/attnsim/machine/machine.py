@@ -89,6 +89,9 @@ class Limits:
     warp: int = 32
 
 
+LaunchMode = Literal["stream", "graph", "none"]
+
+
 @dataclass(frozen=True, slots=True)
 class Launch:
     """Seconds to start one kernel among many in a stream, in a replayed graph, and for the smallest kernel timed alone."""
@@ -96,6 +99,10 @@ class Launch:
     stream_s: float
     graph_s: float
     floor_s: float
+
+    def seconds(self, mode: LaunchMode) -> float:
+        """Of one kernel: in a stream, in a replayed graph, or not counted."""
+        return {"none": 0.0, "graph": self.graph_s, "stream": self.stream_s}[mode]
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from attnsim.errors import UsageError
 from attnsim.report.cost import CostPoint, CostTable, Resource, distinct
 from attnsim.report.export import write_files
-from attnsim.report.figure import COLORS, ENDINGS, INK, LineStyle, figure_bytes
+from attnsim.report.figure import COLORS, INK, LineStyle, check_ending, figure_bytes
 from attnsim.report.page import HEADING, LABEL, RIGHT, TICK, Page, text_width
 from attnsim.report.placing import Placer, Point, Shape, box, spread
 from attnsim.spec.span import count_text
@@ -52,8 +52,7 @@ def save(
 
     All appear whole or none does. Raises: UsageError for another ending.
     """
-    if path.suffix.lower() not in ENDINGS:
-        raise UsageError(f"cannot draw {str(path)!r}: end the name in {', '.join(ENDINGS)}")
+    check_ending(path)
     others = {path.with_suffix(".csv"): table.csv().encode("utf-8")} if beside is None else dict(beside)
     write_files({path: render(table, path.suffix.lower().removeprefix("."), against, kv), **others})
     return list(others)

@@ -9,12 +9,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from attnsim.errors import UsageError
 from attnsim.evaluate.render import digits3, percent, whole
 from attnsim.evaluate.spatial.estimate import SpatialEstimate
 from attnsim.evaluate.spatial.steady import Bar, Epoch, epoch
 from attnsim.report.export import to_csv, write_files
-from attnsim.report.figure import COLORS, ENDINGS, FAINT, INK, figure_bytes
+from attnsim.report.figure import COLORS, FAINT, INK, check_ending, figure_bytes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,8 +29,7 @@ COLUMNS = 3
 
 def save(estimate: SpatialEstimate, arch: str, path: Path, version: str) -> Path:
     """Write the picture (SVG, PDF or PNG by the path's ending) and its bars as CSV; return the CSV's path. Raises: UsageError."""
-    if path.suffix.lower() not in ENDINGS:
-        raise UsageError(f"cannot draw {str(path)!r}: end the name in {', '.join(ENDINGS)}")
+    check_ending(path)
     epochs = [epoch(estimate, phase) for phase in estimate.phases]
     data = path.with_suffix(".csv")
     picture = figure_bytes(lambda: draw(estimate, arch, epochs, version), path.suffix.lower().removeprefix("."))

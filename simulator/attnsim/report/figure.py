@@ -39,13 +39,18 @@ TITLE, AXIS, LINE, FOOTER, BAR_PITCH, PANEL = 0.55, 0.60, 0.24, 0.35, 0.27, 4.4
 FONT = 8.5
 
 
+def check_ending(path: Path) -> None:
+    """Raises UsageError for a name that is no figure's."""
+    if path.suffix.lower() not in ENDINGS:
+        raise UsageError(f"cannot draw {str(path)!r}: end the name in {', '.join(ENDINGS)}")
+
+
 def save(charts: Sequence[Chart], path: Path, version: str) -> Path:
     """Write the figure (SVG, PDF or PNG by the path's ending) and its data as CSV beside it; return the CSV's path.
 
     Both files appear whole or neither does. Raises: UsageError for another ending.
     """
-    if path.suffix.lower() not in ENDINGS:
-        raise UsageError(f"cannot draw {str(path)!r}: end the name in {', '.join(ENDINGS)}")
+    check_ending(path)
     data = path.with_suffix(".csv")
     picture = render(charts, path.suffix.lower().removeprefix("."), version)
     write_files({path: picture, data: to_csv(rows(charts)).encode("utf-8")})

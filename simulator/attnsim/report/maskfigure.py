@@ -17,7 +17,7 @@ from attnsim.errors import UsageError
 from attnsim.evaluate.render import percent, whole
 from attnsim.mask.tilemap import Order, TileClass, TileMap
 from attnsim.report.export import write_files
-from attnsim.report.figure import COLORS, ENDINGS, FAINT, INK, figure_bytes
+from attnsim.report.figure import COLORS, FAINT, INK, check_ending, figure_bytes
 from attnsim.report.maskmap import NAMES, Panel, Picture, classes, counts_text, tiles_text
 
 if TYPE_CHECKING:
@@ -57,8 +57,7 @@ class _Size:
 
 def save(shown: Picture, path: Path, version: str, beside: dict[Path, bytes] | None = None) -> None:
     """Write the picture (SVG, PDF or PNG by the path's ending), and the files `beside` with it. Raises: UsageError."""
-    if path.suffix.lower() not in ENDINGS:
-        raise UsageError(f"cannot draw {str(path)!r}: end the name in {', '.join(ENDINGS)}")
+    check_ending(path)
     for panel in shown.panels:
         most = max(panel.map.classes.shape)
         if most > MOST_TILES:

@@ -139,8 +139,7 @@ def rowwise(machine: Machine, rows: int, width: int, kind: Literal["norm", "acti
 
 def streaming(machine: Machine, amount: float, conditions: Conditions = LIMITED) -> Cost:
     """A kernel that moves `amount` bytes between memory and itself and computes next to nothing: a state, copies of a cache."""
-    launch = {"none": 0.0, "graph": machine.launch.graph_s, "stream": machine.launch.stream_s}[conditions.launch]
-    seconds = amount / machine.memory.sustained + launch
+    seconds = amount / machine.memory.sustained + machine.launch.seconds(conditions.launch)
     return Cost(
         seconds, amount / machine.memory.bandwidth, 0.0, amount, amount * machine.memory.energy_j_per_byte + seconds * machine.power.idle_w
     )

@@ -129,8 +129,8 @@ def room(asked: Question) -> int:
 
 
 def conditions(asked: Question, one: Turn) -> dict[str, float]:
-    """min_network_bytes_per_s: what keeps the network to 20 % of a batch's time (section 3.1); requests_per_device: of a whole memory."""
-    slack = 0.2 * (one.model_s + one.attention.seconds)
+    """min_network_bytes_per_s: what keeps the network to `slowdown` of a batch's time; requests_per_device: of a whole memory."""
+    slack = asked.deployment.slowdown * (one.model_s + one.attention.seconds)
     return {
         "model_s": one.model_s,
         "attention_s": one.attention.seconds,

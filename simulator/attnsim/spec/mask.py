@@ -256,7 +256,7 @@ def illegal_axis(extent: int, window: int, stride: int, dilation: int) -> tuple[
     return None
 
 
-HeadMaskSpec = Annotated[
+OneMask = (
     DenseMask
     | CausalMask
     | WindowMask
@@ -267,9 +267,9 @@ HeadMaskSpec = Annotated[
     | StridedMask
     | SpanMask
     | BlocksMask
-    | TopkMask,
-    Field(discriminator="kind"),
-]
+    | TopkMask
+)
+HeadMaskSpec = Annotated[OneMask, Field(discriminator="kind")]
 """A mask of one head."""
 
 
@@ -287,18 +287,4 @@ class PerHeadMask(Spec):
     masks: Annotated[list[HeadMasks], Field(min_length=1)]
 
 
-MaskSpec = Annotated[
-    DenseMask
-    | CausalMask
-    | WindowMask
-    | SinksMask
-    | NeighborhoodMask
-    | WindowsMask
-    | GridMask
-    | StridedMask
-    | SpanMask
-    | BlocksMask
-    | TopkMask
-    | PerHeadMask,
-    Field(discriminator="kind"),
-]
+MaskSpec = Annotated[OneMask | PerHeadMask, Field(discriminator="kind")]

@@ -134,6 +134,9 @@ class OffloadDeployment(Spec):
     )
     overlap: bool = Field(default=True, description="new keys and values travel while attention over the cache runs")
     share: Share = Field(default=0.9, description="share of the memory that the cache may take")
+    slowdown: Share = Field(
+        default=0.2, description="what the network may add to the time of a batch, for min_network_bytes_per_s (alpha, section 3.1)"
+    )
 
     @model_validator(mode="after")
     def _a_batch_each(self) -> OffloadDeployment:
