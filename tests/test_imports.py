@@ -27,6 +27,8 @@ ORDER = (
     "api",
     "",
     "validate",
+    "measure",
+    "calibrate",
     "report",
     "cli",
     "__main__",
