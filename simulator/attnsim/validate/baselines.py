@@ -164,8 +164,6 @@ def llm_viewer_unfused(workload: Mapping[str, Any], arch: ArchRef) -> Prediction
     """As `llm_viewer`, without `use_flashattention`: "qk_matmul", "softmax" and "sv_matmul" one after another, scores in memory."""
     machine = _machine(arch)
     bandwidth = LLM_VIEWER_MEMORY.get(machine.name, machine.memory.bandwidth)
-    if workload.get("cascade") in LINEAR:
-        return _linear(workload, machine, bandwidth, "LLM-Viewer")
     a = _Attention.of(workload, "LLM-Viewer")
     peak = machine.peak_flops(workload["dtype"])
     query, cached = a.batch * a.heads * a.queries, a.batch * a.groups * a.keys
@@ -177,23 +175,27 @@ def llm_viewer_unfused(workload: Mapping[str, Any], arch: ArchRef) -> Prediction
     return Prediction(sum(max(flops / peak, moved * a.element / bandwidth) for flops, moved in parts), 0.0)
 
 
-def key_of(workload: Mapping[str, Any]) -> tuple[str, str]:
-    """Schedule and direction: what the two parameters of `FittedRoofline` are fitted for."""
+Key = tuple[str, str, str]
+"""Schedule, cascade and direction: what the two parameters of `FittedRoofline` are fitted for."""
+
+
+def key_of(workload: Mapping[str, Any]) -> Key:
+    """The key of a workload."""
     schedule = workload.get("schedule")
     name = schedule.get("extends", schedule.get("name", "")) if isinstance(schedule, Mapping) else schedule
-    return str(name), str(workload.get("direction", "forward"))
+    return str(name), str(workload.get("cascade", "")), str(workload.get("direction", "forward"))
 
 
 @dataclass(frozen=True, slots=True)
 class FittedRoofline:
-    """The roofline over an efficiency, and an overhead: two parameters for each kernel and direction, (1 / efficiency, seconds)."""
+    """The roofline over an efficiency, and an overhead: two parameters for each kernel, (1 / efficiency, seconds)."""
 
-    parameters: Mapping[tuple[str, str], tuple[float, float]]
+    parameters: Mapping[Key, tuple[float, float]]
 
     @classmethod
     def fit(cls, rows: Iterable[tuple[Mapping[str, Any], float]], arch: ArchRef) -> FittedRoofline:
         """Least squares of the relative error over (workload, measured seconds)."""
-        points: dict[tuple[str, str], list[tuple[float, float]]] = {}
+        points: dict[Key, list[tuple[float, float]]] = {}
         for workload, measured in rows:
             try:
                 ideal = roofline(workload, arch).latency_s

@@ -25,14 +25,14 @@ LATENT = "mla-absorbed"
 class Call:
     """One timed call. `kernel`: the library's name of it; `columns`: what the file says of it, as numbers; `label`: the same in few words.
 
-    workload: the engine's question; None: a collective or a machine's own speed, which `columns` describe. size: the columns that make it
-    longer; direction: empty where there is but one.
+    variant: direction, operation, algorithm or phase, what else is scored apart; empty where there is but one. workload: the engine's
+    question; None: a collective or a machine's own speed, which `columns` describe. size: the columns that make it longer.
     """
 
     line: int
     kind: Kind
     kernel: str
-    direction: str
+    variant: str
     columns: Mapping[str, Any]
     label: str
     size: tuple[str, ...]
@@ -41,8 +41,8 @@ class Call:
 
     @property
     def group(self) -> tuple[str, str]:
-        """Kernel and direction: what is scored together."""
-        return self.kernel, self.direction
+        """Kernel and variant: what is scored together."""
+        return self.kernel, self.variant
 
 
 def required(header: Sequence[str]) -> Sequence[str]:
@@ -192,7 +192,7 @@ def _kernel_call(
         "schedule": kernel, "conditions": GRAPH,
     }  # fmt: skip
     label = " ".join((*named.values(), dtype, *(f"{name}{size}" for name, size in sizes.items())))
-    return Call(record.line, kind, kernel, "", {**named, "dtype": dtype, **sizes}, label, tuple(sizes), _time(record.values), made)
+    return Call(record.line, kind, kernel, "".join(named.values()), {**named, "dtype": dtype, **sizes}, label, tuple(sizes), _time(record.values), made)
 
 
 def _collective(record: Record) -> Call:

@@ -102,11 +102,11 @@ class MeasurementReport:
 
     @property
     def groups(self) -> tuple[tuple[str, str], ...]:
-        """Kernels and directions that were scored, by name."""
+        """Kernels and their variants (directions, operations, phases) that were scored, by name."""
         return tuple(sorted({row.call.group for row in self.rows}))
 
     def of(self, group: tuple[str, str], fitted: bool | None = None) -> ErrorStats:
-        """Error statistics of a kernel in one direction."""
+        """Error statistics of a kernel in one variant."""
         return stats_of_rows(row for row in self.rows if row.call.group == group and fitted in (None, row.fitted))
 
     @property
@@ -125,7 +125,7 @@ class MeasurementReport:
             "by_kernel": {kernel: self.stats(kernel).to_dict() for kernel in self.kernels},
             "by_group": [
                 {
-                    "kernel": group[0], "direction": group[1], "all": self.of(group).to_dict(), "fitted": self.of(group, True).to_dict(),
+                    "kernel": group[0], "variant": group[1], "all": self.of(group).to_dict(), "fitted": self.of(group, True).to_dict(),
                     "held_out": self.of(group, False).to_dict(),
                 }
                 for group in self.groups
@@ -162,7 +162,7 @@ def merged(scores: Iterable[BaselineScore]) -> dict[str, BaselineScore]:
 
 
 def baselines_dict(scores: Sequence[BaselineScore]) -> dict[str, Any]:
-    """JSON form: attnsim and every baseline on the same held-out rows, over all of them and by kernel and direction."""
+    """JSON form: attnsim and every baseline on the same held-out rows, over all of them and by group."""
 
     def entry(score: BaselineScore) -> dict[str, Any]:
         numbers = score.stats.to_dict()
@@ -171,7 +171,7 @@ def baselines_dict(scores: Sequence[BaselineScore]) -> dict[str, Any]:
 
     made: dict[str, Any] = {}
     for name, whole in merged(scores).items():
-        groups = [{"kernel": s.group[0], "direction": s.group[1], **entry(s)} for s in scores if s.name == name]
+        groups = [{"kernel": s.group[0], "variant": s.group[1], **entry(s)} for s in scores if s.name == name]
         made[name] = {**entry(whole), "by_group": groups}
     return made
 

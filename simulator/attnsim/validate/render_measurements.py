@@ -11,7 +11,7 @@ from attnsim.validate.render import percent
 from attnsim.validate.stats import ErrorStats
 
 STATS = ("n", "mean", "median", "p90", "worst", "signed mean", "below floor")
-MODELS = ("model", "rows", "n", "mean", "median", "p90", "worst", "signed mean", "impossible")
+BESIDE = "beside simpler models: mean |error| on the same rows, which neither was fitted to"
 ROWS = ("line", "kernel", "row", "measured us", "predicted us", "error", "floor us", "bound")
 
 
@@ -54,24 +54,37 @@ def stats_cells(stats: ErrorStats) -> list[str]:
 
 
 def baseline_lines(scores: Sequence[BaselineScore], indent: str = "") -> list[str]:
-    """The table of baselines under its heading; nothing without rows."""
+    """Mean |error| of every model by group, under its heading; nothing without rows."""
     if not scores:
         return []
-    heading = "beside simpler models, on rows that neither was fitted to; impossible: predicted below the certified lower bound"
-    return ["", indent + heading, *table(MODELS, baseline_rows(scores), right=range(2, 9), indent=indent).split("\n")]
+    header, rows = baseline_table(scores)
+    lines = ["", f"{indent}{BESIDE}", *table(header, rows, right=range(1, len(header)), indent=indent).split("\n")]
+    impossible = impossible_text(scores)
+    return [*lines, f"{indent}{impossible}"] if impossible else lines
 
 
-def baseline_rows(scores: Sequence[BaselineScore]) -> list[list[str]]:
-    """Cells by kernel and direction, then of all kernels; a model that has no formula for any of the rows is left out."""
+def baseline_table(scores: Sequence[BaselineScore]) -> tuple[list[str], list[list[str]]]:
+    """Header and cells: a group a row, a model a column with its mean |error|, and of how many rows where it has no formula for all."""
+    names = list(dict.fromkeys(score.name for score in scores if score.errors))
+    found = {(score.group, score.name): score for score in scores}
     groups = list(dict.fromkeys(score.group for score in scores))
-    rows = [_baseline(" ".join(score.group).strip(), score) for score in scores if score.errors]
+    whole = merged(scores)
+    rows = [_beside(" ".join(group).strip(), [found[group, name] for name in names]) for group in groups]
     if len(groups) > 1:
-        rows += [_baseline("all", score) for score in merged(scores).values() if score.errors]
-    return rows
+        rows.append(_beside("all", [whole[name] for name in names]))
+    return ["kernel", "n", *names], rows
 
 
-def _baseline(where: str, score: BaselineScore) -> list[str]:
-    return [score.name, where, *stats_cells(score.stats), str(score.impossible)]
+def _beside(where: str, scores: Sequence[BaselineScore]) -> list[str]:
+    n = max(len(score.errors) for score in scores)
+    cells = (f"{percent(s.stats.mape)}{f' of {len(s.errors)}' if 0 < len(s.errors) < n else ''}" for s in scores)
+    return [where, str(n), *cells]
+
+
+def impossible_text(scores: Sequence[BaselineScore]) -> str:
+    """Which models predict times below the certified lower bound, in words; empty for none."""
+    found = [f"{score.impossible} of {score.name}" for score in merged(scores).values() if score.impossible]
+    return f"predictions below the certified lower bound: {', '.join(found)}" if found else ""
 
 
 def rows_lines(rows: Sequence[MeasuredRow]) -> list[str]:

@@ -1,0 +1,79 @@
+"""Measured rows beside their predictions, as a figure and as one HTML page: a user's file, or validation cases."""
+
+from __future__ import annotations
+
+from attnsim.report.htmlpage import Drawing, Section, Table, html_page
+from attnsim.report.scatter import Dot, inline_svg
+from attnsim.validate.measurements import MeasurementReport
+from attnsim.validate.render import percent
+from attnsim.validate.render_measurements import BESIDE, ROWS, STATS, baseline_table, impossible_text, row_cells, stats_rows
+
+NUMBERS = (0, 3, 4, 5, 6)
+"""Columns of numbers in a table of rows."""
+
+
+def dots_of(report: MeasurementReport) -> list[Dot]:
+    """The rows of a measurement file, to be drawn."""
+    return [Dot(row.kernel, row.call.measured_s, row.prediction.latency_s, row.fitted) for row in report.rows]
+
+
+def figure_texts(report: MeasurementReport, version: str) -> tuple[str, str, str]:
+    """Title, subtitle and footer of the figure."""
+    stats = report.stats(fitted=False)
+    return (
+        f"measured and predicted times on {report.arch}",
+        f"{stats.n} held-out rows: mean |error| {percent(stats.mape)}, p90 {percent(stats.p90)}",
+        f"attnsim {version}; {report.file}",
+    )
+
+
+def measurements_page(report: MeasurementReport, version: str) -> str:
+    """The page of a measurement file."""
+    stats, held = report.stats(), report.stats(fitted=False)
+    title = f"{report.file} on {report.arch}"
+    below = [row for row in report.rows if row.below_floor]
+    lines = [
+        f"{len(report.rows)} rows scored, {len(report.skipped)} skipped, {len(below)} below the certified lower bound.",
+        f"Held out: {held.n} rows, mean |error| {percent(held.mape)}, median {percent(held.median)}, p90 {percent(held.p90)}, "
+        f"worst {percent(held.max)}. All: mean {percent(stats.mape)}.",
+        "An error is predicted / measured - 1, in time. Fitted rows are those that constants of the model were fitted on.",
+    ]
+    sections = []
+    if report.rows:
+        drawing = Drawing(inline_svg(dots_of(report), figure_texts(report, version)), "predicted against measured times, both logarithmic")
+        sections += [Section("By kernel", Table(("kernel", "rows", *STATS), stats_rows(report), range(2, 9)))]
+        sections += [Section("Measured and predicted", drawing)]
+    if report.baselines:
+        header, rows = baseline_table(report.baselines)
+        notes = [text for text in (BESIDE, impossible_text(report.baselines)) if text]
+        sections.append(Section("Simpler models on the same rows", Table(header, rows, range(1, len(header))), notes))
+    if report.worst:
+        sections.append(Section("Worst rows", Table(ROWS, [row_cells(row) for row in report.worst], NUMBERS)))
+    if below:
+        note = "Measured below the certified lower bound: check the clock, the units and what was timed."
+        sections.append(Section("Faster than possible", Table(ROWS, [row_cells(row) for row in below], NUMBERS), [note]))
+    if report.skipped:
+        skipped = [[str(row.line), row.kernel, row.reason] for row in report.skipped]
+        sections.append(Section("Skipped", Table(("line", "kernel", "reason"), skipped, (0,))))
+    return html_page(title, lines, sections, f"attnsim {version}")
+
+
+
+def write(report: MeasurementReport | ValidationReport, page: str | None, figure: str | None) -> list[Path]:
+    """Write the page and the figure that are asked for, and say which; both appear whole or neither does. Raises UsageError."""
+    from attnsim import __version__
+
+    files: dict[Path, bytes] = {}
+    if isinstance(report, MeasurementReport):
+        dots, texts = dots_of(report), figure_texts(report, __version__)
+        if page is not None:
+            files[Path(page)] = measurements_page(report, __version__).encode("utf-8")
+    else:
+        dots, texts = case_dots(report), case_texts(report, __version__)
+        if page is not None:
+            files[Path(page)] = cases_page(report, __version__).encode("utf-8")
+    if figure is not None:
+        path = Path(figure)
+        files[path] = figure_bytes(lambda: draw(dots, texts), path.suffix.lower().removeprefix("."))
+    write_files(files)
+    return list(files)
