@@ -32,8 +32,8 @@ def kept_share(point: Point) -> float:
     if level.retains is None or level.forgets is None:
         raise InfeasibleError(
             Issue(
-                f"{point.machine.name} does not say what its {level.name} keeps from run to run; give the level `retains` and `forgets`, or "
-                "ask for a cold cache",
+                f"{point.machine.name} does not say what its {level.name} keeps from run to run; give the level `retains` and "
+                "`forgets`, or ask for a cold cache",
                 path="conditions.cache",
             )
         )

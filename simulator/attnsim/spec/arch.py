@@ -103,8 +103,8 @@ class LevelSpec(Group):
     """A memory level. Give ``bandwidth`` (whole machine) or ``bytes_per_cycle`` (one processor) with its ``clock``.
 
     Both are nominal; ``sustained`` is the share of it that was measured, so that it still holds when a what-if changes the nominal figure.
-    ``retains`` and ``forgets``, of a cache: shares of its capacity; of a working set up to the first, everything is still there when a kernel
-    is run again, of one from the second on, nothing.
+    ``retains`` and ``forgets``, of a cache: shares of its capacity; of a working set up to the first, everything is still there when a
+    kernel is run again, of one from the second on, nothing.
     """
 
     per: Literal["device", "processor"] = "device"

@@ -27,8 +27,8 @@ class Conditions(Spec):
     )
     cache: Literal["cold", "warm"] = Field(
         default="cold",
-        description="cold: inputs are in memory when the kernel starts; warm: what a run before left in the shared cache is still there, as "
-        "in a benchmark that repeats one call on the same tensors",
+        description="cold: inputs are in memory when the kernel starts; warm: what a run before left in the shared cache is still there, "
+        "as in a benchmark that repeats one call on the same tensors",
     )
     permute: Literal["per_op", "per_model", "none"] = Field(
         default="per_op",
