@@ -67,6 +67,6 @@ def command(
     if page is not None or figure is not None:
         from attnsim.report.measured import write
 
-        for path in write(report, page, figure):
-            narrate(f"wrote {path}")
+        for written in write(report, page, figure):
+            narrate(f"wrote {written}")
     return 0 if report.ok else 1

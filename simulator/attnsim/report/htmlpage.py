@@ -16,7 +16,10 @@ table { border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabu
 th, td { padding: .18rem .6rem .18rem 0; text-align: left; border-bottom: 1px solid #e3e3e3; white-space: nowrap; vertical-align: top; }
 th { border-bottom: 1px solid #888; font-weight: 600; } .n { text-align: right; } td.long { white-space: normal; min-width: 16rem; }
 svg { max-width: 100%; height: auto; }
-@media print { body { margin: 0; max-width: none; font-size: 10pt; } .wide { overflow: visible; } table { font-size: 7.5pt; } tr { break-inside: avoid; } }
+@media print {
+  body { margin: 0; max-width: none; font-size: 10pt; } .wide { overflow: visible; }
+  table { font-size: 7.5pt; } tr { break-inside: avoid; } th, td { white-space: normal; }
+}
 """
 LONG = 60
 """Characters from which a cell may break into lines."""

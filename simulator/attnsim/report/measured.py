@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from attnsim.report.export import write_files
+from attnsim.report.figure import figure_bytes
 from attnsim.report.htmlpage import Drawing, Section, Table, html_page
-from attnsim.report.scatter import Dot, inline_svg
+from attnsim.report.scatter import Dot, draw, inline_svg
 from attnsim.validate.measurements import MeasurementReport
-from attnsim.validate.render import percent
+from attnsim.validate.render import SUMMARY, percent, remarks, summary_rows
 from attnsim.validate.render_measurements import BESIDE, ROWS, STATS, baseline_table, impossible_text, row_cells, stats_rows
+from attnsim.validate.scoring import ValidationReport
 
 NUMBERS = (0, 3, 4, 5, 6)
 """Columns of numbers in a table of rows."""
@@ -57,6 +62,37 @@ def measurements_page(report: MeasurementReport, version: str) -> str:
         sections.append(Section("Skipped", Table(("line", "kernel", "reason"), skipped, (0,))))
     return html_page(title, lines, sections, f"attnsim {version}")
 
+
+def case_dots(report: ValidationReport) -> list[Dot]:
+    """The points of all kernel cases, each case a kernel of its own."""
+    return [
+        Dot(case.name, point.point.measured_s, point.prediction.latency_s, point.point.fitted)
+        for case in report.cases
+        if case.case.spec.kind == "case"
+        for point in case.points
+    ]
+
+
+def case_texts(report: ValidationReport, version: str) -> tuple[str, str, str]:
+    """Title, subtitle and footer of the figure of cases."""
+    stats = report.stats(False)
+    subtitle = f"{stats.n} held-out rows: mean |error| {percent(stats.mape)}, p90 {percent(stats.p90)}"
+    return "measured and predicted times of validation cases", subtitle, f"attnsim {version}"
+
+
+def cases_page(report: ValidationReport, version: str) -> str:
+    """The page of validation cases."""
+    lines = ["Fitted rows are those that constants of the schedule were fitted on, held out all others. Errors are of the predicted time."]
+    sections = []
+    if report.cases:
+        rows = [row for case in report.cases for row in summary_rows(case)]
+        notes = [line for case in report.cases for line in remarks(case)]
+        sections.append(Section("Cases", Table(SUMMARY, rows, range(2, 13)), notes))
+    dots = case_dots(report)
+    if dots:
+        drawing = Drawing(inline_svg(dots, case_texts(report, version)), "predicted against measured times, both logarithmic")
+        sections.append(Section("Measured and predicted", drawing))
+    return html_page("validation cases", lines, sections, f"attnsim {version}")
 
 
 def write(report: MeasurementReport | ValidationReport, page: str | None, figure: str | None) -> list[Path]:

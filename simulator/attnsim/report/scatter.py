@@ -53,15 +53,16 @@ def draw(dots: Sequence[Dot], texts: tuple[str, str, str]) -> Figure:
     kernels = sorted({dot.kernel for dot in dots})
     style = {kernel: (COLORS[i % len(COLORS)], MARKERS[i % len(MARKERS)]) for i, kernel in enumerate(kernels)}
     handles: list[Line2D | Patch] = []
+
+    def mark(color: str, marker: str, hollow: bool, label: str) -> None:
+        face = "none" if hollow else color
+        handles.append(Line2D([], [], color=color, marker=marker, markersize=5, linestyle="none", markerfacecolor=face, label=label))
+
     for kernel in kernels:
         own = [dot.fitted for dot in dots if dot.kernel == kernel]
-        color, marker = style[kernel]
-        handles.append(
-            Line2D([], [], color=color, marker=marker, markersize=5, linestyle="none", markerfacecolor="none" if all(own) else color,
-                label=f"{kernel}: {len(own)}{f', {sum(own)} fitted' if any(own) else ''}")
-        )  # fmt: skip
+        mark(*style[kernel], all(own), f"{kernel}: {len(own)}{f', {sum(own)} fitted' if any(own) else ''}")
     if any(dot.fitted for dot in dots):
-        handles.append(Line2D([], [], color=FAINT, marker="o", markersize=5, linestyle="none", markerfacecolor="none", label="hollow: fitted"))
+        mark(FAINT, "o", True, "hollow: fitted")
     handles.append(Patch(facecolor="#DDDDDD", label=f"within {BAND * 100:.0f} %"))
     widest = text_width([str(handle.get_label()) for handle in handles], LEGEND_SIZE)
     page = Page((1, 1), max(0.4, min(2.6, widest - 2.0)), texts, handles)
@@ -74,8 +75,6 @@ def _panel(axes: Axes, dots: Sequence[Dot], style: dict[str, tuple[str, str]]) -
 
     every = [seconds for dot in dots for seconds in (dot.measured_s, dot.predicted_s)] or [1e-6, 1e-3]
     low, high = min(every) / 1.6, max(every) * 1.6
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(FuncFormatter(lambda value, _position: format_quantity(value, "s", digits=1)))
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xlim(low, high)

@@ -11,8 +11,10 @@ from attnsim.machine.machine import Machine
 from attnsim.validate.call import Call
 from attnsim.validate.predict import ArchRef, Predict, Prediction, engine
 
-LIBRARY = {"nccl": {"all-reduce": "ring"}}
-"""Library that was timed -> the algorithm taken for it; the fastest one where nothing is said."""
+LIBRARY = {("nccl", "all-reduce"): ("ring", "tree")}
+"""A library that was timed, and a collective -> the algorithms it chooses from; else the fastest there is."""
+CHOOSING = ("all-reduce", "all-gather", "reduce-scatter", "broadcast")
+"""Collectives with more than one algorithm."""
 
 
 class Answers:
@@ -46,10 +48,11 @@ def collective(call: Call, machine: Machine) -> Prediction:
     asked: dict[str, Any] = {"kind": call.kernel}
     if call.kernel == "send":
         asked["link"] = fabric_of(machine).inner.name
-    algorithm = call.columns.get("algorithm", "")
-    if call.kernel in ("all-reduce", "all-gather", "reduce-scatter", "broadcast"):
-        asked["algorithm"] = LIBRARY[algorithm].get(call.kernel, "") if algorithm in LIBRARY else algorithm
-    answer = run_collective(CollectiveSpec(**asked), machine, {name: call.columns[name] for name in SIZES[call.kernel]})
+    named = call.columns.get("algorithm", "")
+    choices: tuple[str, ...] = LIBRARY.get((named, call.kernel), ("" if named == "nccl" or call.kernel not in CHOOSING else named,))
+    sizes = {name: call.columns[name] for name in SIZES[call.kernel]}
+    answers = [run_collective(CollectiveSpec(**asked, algorithm=choice), machine, sizes) for choice in choices]
+    answer = min(answers, key=lambda one: one.time_s)
     return Prediction(answer.time_s, answer.lower_bound_s, f"{answer.algorithm} on {' and '.join(answer.sent)}" if answer.sent else "")
 
 
@@ -65,7 +68,7 @@ def micro(call: Call, machine: Machine) -> Prediction:
     if call.kernel in launches:
         return Prediction(launches[call.kernel](), 0.0, "launch")
     amount = float(call.columns["bytes"])
-    level = machine.memory
-    if call.kernel == "l2-read" or machine.has_level("l2") and amount * call.columns["sets"] <= machine.level("l2").capacity_bytes:
-        level = machine.level("l2")
+    shared = [level for level in machine.levels if level.per == "device"]  # outermost first
+    held = amount * call.columns["sets"]
+    level = machine.level("l2") if call.kernel == "l2-read" else [shared[0], *(one for one in shared if held <= one.capacity_bytes)][-1]
     return Prediction(machine.launch.graph_s + amount / level.sustained, amount / level.bandwidth, level.name)

@@ -192,7 +192,8 @@ def _kernel_call(
         "schedule": kernel, "conditions": GRAPH,
     }  # fmt: skip
     label = " ".join((*named.values(), dtype, *(f"{name}{size}" for name, size in sizes.items())))
-    return Call(record.line, kind, kernel, "".join(named.values()), {**named, "dtype": dtype, **sizes}, label, tuple(sizes), _time(record.values), made)
+    columns = {**named, "dtype": dtype, **sizes}
+    return Call(record.line, kind, kernel, "".join(named.values()), columns, label, tuple(sizes), _time(record.values), made)
 
 
 def _collective(record: Record) -> Call:

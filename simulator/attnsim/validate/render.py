@@ -28,7 +28,7 @@ def report_text(report: ValidationReport) -> str:
     if not report.cases:
         return "\n".join(line.rstrip() for line in _tables(report))
     lines = ["|error| of the predicted time; fitted: rows the schedule's constants were fitted on, held out: all others", ""]
-    lines += table(SUMMARY, [row for case in report.cases for row in _summary(case)], right=range(2, 13)).split("\n")
+    lines += table(SUMMARY, [row for case in report.cases for row in summary_rows(case)], right=range(2, 13)).split("\n")
     everything, held_out, fitted = report.stats(), report.stats(False), report.stats(True)
     targets = [group.target_met for case in report.cases for group in case.groups if group.target_met is not None]
     lines += [
@@ -37,7 +37,7 @@ def report_text(report: ValidationReport) -> str:
         f"targets: {sum(targets)} of {len(targets)} met; cases: {sum(case.ok for case in report.cases)} of {len(report.cases)} ok; "
         f"rows left out with a reason: {sum(len(case.case.excluded) for case in report.cases)}",
     ]
-    lines += [line for case in report.cases for line in _remarks(case)]
+    lines += [line for case in report.cases for line in remarks(case)]
     for case in report.cases:
         if case.name in report.detailed:
             lines += ["", *_details(case)]
@@ -64,7 +64,8 @@ def _sentence(stats: ErrorStats) -> str:
     return f"{stats.n} rows, mean {percent(stats.mape)}, p90 {percent(stats.p90)}" if stats.n else "none"
 
 
-def _summary(case: CaseScore) -> Iterator[list[str]]:
+def summary_rows(case: CaseScore) -> Iterator[list[str]]:
+    """Cells under `SUMMARY`, a row a group."""
     for score in case.groups:
         everything, held_out, fitted = score.stats(), score.stats(False), score.stats(True)
         yield [
@@ -94,7 +95,8 @@ def _floor(score: GroupScore) -> str:
     return f"{broken} below" if broken else "kept"
 
 
-def _remarks(case: CaseScore) -> Iterator[str]:
+def remarks(case: CaseScore) -> Iterator[str]:
+    """What needs explaining: rows without a prediction, rows below the floor."""
     for group in case.groups:
         if group.failures:
             reasons = list(dict.fromkeys(f.reason for f in group.failures))
