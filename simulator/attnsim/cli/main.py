@@ -35,11 +35,12 @@ COMMANDS: dict[str, str] = {
     "import": "Turn a TeAAL, accelforge or Hugging Face file into attnsim's own.",
     "taxonomy": "Count the passes of every attention cascade and list the algorithms.",
     "validate": "Compare predictions with published or measured times.",
+    "lint-measurements": "Find measured times that cannot be: faster than physics, contradicting.",
 }
 
 
 class LazyGroup(click.Group):
-    """A group whose commands live in `attnsim.cli.<name>` as an object called `command`; a Python keyword gets a `_` at its end."""
+    """A group whose commands live in `attnsim.cli.<name>` as an object `command`; `-` is `_` there, a Python keyword ends in `_`."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Names in the order a newcomer needs them."""
@@ -49,7 +50,7 @@ class LazyGroup(click.Group):
         """Import one command; None when there is no such command."""
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"attnsim.cli.{cmd_name}{'_' * iskeyword(cmd_name)}")
+        module = importlib.import_module(f"attnsim.cli.{cmd_name.replace('-', '_')}{'_' * iskeyword(cmd_name)}")
         command: click.Command = module.command
         return command
 

@@ -9,9 +9,10 @@ from attnsim.report.figure import figure_bytes
 from attnsim.report.htmlpage import Drawing, Section, Table, html_page
 from attnsim.report.scatter import Dot, draw, inline_svg
 from attnsim.validate.measurements import MeasurementReport
-from attnsim.validate.render import SUMMARY, percent, remarks, summary_rows
+from attnsim.validate.render import SUMMARY, remarks, summary_rows
 from attnsim.validate.render_measurements import BESIDE, ROWS, STATS, baseline_table, impossible_text, row_cells, stats_rows
 from attnsim.validate.scoring import ValidationReport
+from attnsim.validate.stats import percent
 
 NUMBERS = (0, 3, 4, 5, 6)
 """Columns of numbers in a table of rows."""

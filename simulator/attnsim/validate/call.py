@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import yaml
@@ -12,7 +12,7 @@ from attnsim.errors import SpecError, suggest
 from attnsim.spec import dtype as dtypes
 from attnsim.spec.library import find, load
 from attnsim.spec.measurement import ATTENTION, COLUMNS_OF, Kind, kind_of
-from attnsim.validate.point import RowError, Shape, direction_of, integer, positive, workload
+from attnsim.validate.point import NotPredictedError, RowError, Shape, direction_of, integer, positive, workload
 from attnsim.validate.predict import cascade_for
 from attnsim.validate.records import Record
 
@@ -25,8 +25,9 @@ LATENT = "mla-absorbed"
 class Call:
     """One timed call. `kernel`: the library's name of it; `columns`: what the file says of it, as numbers; `label`: the same in few words.
 
-    variant: direction, operation, algorithm or phase, what else is scored apart; empty where there is but one. workload: the engine's
-    question; None: a collective or a machine's own speed, which `columns` describe. size: the columns that make it longer.
+    variant: direction, operation, algorithm or phase, what else is scored apart; empty where there is but one. size: the columns that make
+    it longer. workload: the engine's question; None: a collective or a machine's own speed, which `columns` describe. made_by: suite and
+    backend, where the file names them.
     """
 
     line: int
@@ -38,6 +39,7 @@ class Call:
     size: tuple[str, ...]
     measured_s: float
     workload: Mapping[str, Any] | None = field(default=None, repr=False)
+    made_by: str = ""
 
     @property
     def group(self) -> tuple[str, str]:
@@ -74,7 +76,8 @@ class Reader:
             "attention": self._attention, "product": _product, "rowwise": _rowwise, "collective": _collective, "model": self._model,
             "micro": _micro,
         }  # fmt: skip
-        return readers[kind](record)
+        made_by = " ".join(text for text in (record.values.get("suite"), record.values.get("backend")) if text)
+        return replace(readers[kind](record), made_by=made_by)
 
     def _attention(self, record: Record) -> Call:
         values = record.values
@@ -264,7 +267,7 @@ def _ragged(shape: Shape, lengths: Sequence[int], kernel: str, *, plain: bool) -
     same tiles. Queries of their own number cannot be written this way.
     """
     if not plain or shape.seqlen_q != 1:
-        raise RowError("ragged batches are not predicted but for one query a sequence, without a mask")
+        raise NotPredictedError("ragged batches are not predicted but for one query a sequence, without a mask")
     heads, groups = shape.batch * shape.heads_q, shape.batch * shape.heads_kv
     each = [{"heads": shape.heads_q, "mask": {"kind": "window", "left": length - 1, "right": 0}} for length in lengths]
     return {

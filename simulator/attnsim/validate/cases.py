@@ -27,6 +27,9 @@ COLUMNS = (
 CASE, TABLE = "case.yaml", "table.yaml"
 """The files that make a folder a case of measured kernels, or a set of published tables."""
 
+MACHINES = "measured"
+"""Folder of the cases of measured machines."""
+
 CEILING_WORK = 1e12
 """FLOPs of a ceiling row: a rate has no size, so it is compared as the time of one TFLOP."""
 
@@ -104,25 +107,30 @@ def roots() -> tuple[Path, ...]:
 
 def folders() -> dict[str, Path]:
     """Case name -> folder, sorted by name; of two with one name the first root wins."""
+    return _found(f"*/{CASE}")
+
+
+def machine_folders() -> dict[str, Path]:
+    """As `folders`, of measured machines."""
+    return _found(f"{MACHINES}/*/{CASE}")
+
+
+def _found(pattern: str) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for root in roots():
-        for file in root.glob(f"*/{CASE}"):
+        for file in root.glob(pattern):
             found.setdefault(file.parent.name, file.parent)
     return dict(sorted(found.items()))
 
 
 def table_folders() -> dict[str, Path]:
     """As `folders`, of published tables."""
-    found: dict[str, Path] = {}
-    for root in roots():
-        for file in root.glob(f"*/{TABLE}"):
-            found.setdefault(file.parent.name, file.parent)
-    return dict(sorted(found.items()))
+    return _found(f"*/{TABLE}")
 
 
 def find(name: str) -> Path:
     """Folder of a case or table by name (`-` and `_` are the same, case is ignored) or path. Raises SpecError with the nearest name."""
-    every = {**table_folders(), **folders()}
+    every = {**machine_folders(), **table_folders(), **folders()}
     known = {_plain(known): folder for known, folder in every.items()}
     if _plain(name) in known:
         return known[_plain(name)]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from attnsim.errors import AttnsimError
-from attnsim.spec.library import find
+from attnsim.spec.library import load
 from attnsim.spec.measurement import ATTENTION as COLUMNS
 from attnsim.validate.answer import Answers
 from attnsim.validate.baselines import BaselineScore, Sample, compare
@@ -185,14 +185,18 @@ def score_measurements(path: str | os.PathLike[str], arch: ArchRef | os.PathLike
 
     Raises SpecError when the file cannot be read, lacks a column, or the machine is unknown.
     """
-    machine: ArchRef = os.fspath(arch) if isinstance(arch, os.PathLike) else arch
-    if isinstance(machine, str) and not os.path.isfile(machine):
-        find("arch", machine)  # an unknown machine is one error, not one a row
+    machine, name = machine_of(arch)
     table = read_csv(Path(path), required)
     lines = calibrated_lines(machine, Path(path))
     rows, skipped = score_table(table, Answers(machine, predict), lambda record: is_fitted(record, lines))
-    name = machine if isinstance(machine, str) else str(machine.get("name", machine.get("extends", "")))
     return MeasurementReport(str(path), name, rows, skipped, compare(samples_of(rows), machine))
+
+
+def machine_of(arch: ArchRef | os.PathLike[str]) -> tuple[ArchRef, str]:
+    """A machine as the engine takes it, and what it is called. Raises SpecError for an unknown one: one error, not one a row."""
+    machine: ArchRef = os.fspath(arch) if isinstance(arch, os.PathLike) else arch
+    load("arch", machine)
+    return machine, machine if isinstance(machine, str) else str(machine.get("name", machine.get("extends", "")))
 
 
 def score_table(table: Table, answers: Answers, fitted: Callable[[Record], bool]) -> tuple[tuple[MeasuredRow, ...], tuple[SkippedRow, ...]]:

@@ -19,6 +19,10 @@ class RowError(ValueError):
     """Why a row of a CSV file cannot be used; its text is the reason shown to the user."""
 
 
+class NotPredictedError(RowError):
+    """Why a good row has no prediction."""
+
+
 @dataclass(frozen=True, slots=True)
 class Shape:
     """Sizes of one attention call: sequences, query heads, KV heads, tokens and head widths."""

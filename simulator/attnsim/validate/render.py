@@ -9,9 +9,10 @@ from attnsim.spec.case import Target
 from attnsim.units import format_quantity
 from attnsim.validate.cases import CasePoint
 from attnsim.validate.records import Record
+from attnsim.validate.render_machinecase import machine_lines
 from attnsim.validate.render_published import tables_text
 from attnsim.validate.scoring import CaseScore, GroupScore, ScoredPoint, ValidationReport
-from attnsim.validate.stats import ErrorStats
+from attnsim.validate.stats import ErrorStats, percent
 
 SUMMARY = (
     "case", "machine", "all: n", "mean", "median", "p90", "worst", "held out: n", "mean", "p90", "worst", "fitted: n", "mean", "target",
@@ -41,7 +42,7 @@ def report_text(report: ValidationReport) -> str:
     for case in report.cases:
         if case.name in report.detailed:
             lines += ["", *_details(case)]
-    lines += ["", *_tables(report)] if report.tables else []
+    lines += ["", *_tables(report)] if report.tables or report.machines else []
     return "\n".join(line.rstrip() for line in lines)
 
 
@@ -50,14 +51,10 @@ def _tables(report: ValidationReport) -> Iterator[str]:
         if index:
             yield ""
         yield from tables_text(score, score.name in report.detailed)
-
-
-def percent(fraction: float | None, signed: bool = False) -> str:
-    """A fraction as percent with one decimal; a dash for None."""
-    if fraction is None:
-        return "-"
-    shown = round(fraction * 100, 1) + 0.0  # + 0.0: no minus sign before a zero
-    return f"{shown:{'+' if signed else ''}.1f} %"
+    for index, machine in enumerate(report.machines):
+        if index or report.tables:
+            yield ""
+        yield from machine_lines(machine, machine.name in report.detailed)
 
 
 def _sentence(stats: ErrorStats) -> str:

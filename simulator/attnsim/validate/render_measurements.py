@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from attnsim.evaluate.render import table
 from attnsim.validate.baselines import BaselineScore
 from attnsim.validate.measurements import MeasuredRow, MeasurementReport, merged
-from attnsim.validate.render import percent
-from attnsim.validate.stats import ErrorStats
+from attnsim.validate.stats import ErrorStats, percent
 
 STATS = ("n", "mean", "median", "p90", "worst", "signed mean", "below floor")
 BESIDE = "beside simpler models: mean |error| on the same rows, which neither was fitted to"

@@ -8,7 +8,8 @@ from typing import Any
 
 from attnsim.errors import AttnsimError
 from attnsim.spec.case import Target
-from attnsim.validate.cases import CASE, TABLE, Case, CasePoint, Group, find, folders, load_case, table_folders
+from attnsim.validate.cases import CASE, TABLE, Case, CasePoint, Group, find, folders, load_case, machine_folders, table_folders
+from attnsim.validate.machinecase import MachineScore, is_machine_case, score_machine
 from attnsim.validate.predict import Ceiling, Predict, Prediction, engine, machine_ceiling, reason
 from attnsim.validate.published import TablesScore, score_tables
 from attnsim.validate.stats import ErrorStats
@@ -107,11 +108,12 @@ class ValidationReport:
     cases: tuple[CaseScore, ...]
     detailed: frozenset[str]
     tables: tuple[TablesScore, ...] = ()
+    machines: tuple[MachineScore, ...] = ()
 
     @property
     def ok(self) -> bool:
         """Every target met, nothing refused, no unexplained row below the floor, every published table given back."""
-        return all(case.ok for case in self.cases) and all(table.ok for table in self.tables)
+        return all(score.ok for scores in (self.cases, self.tables, self.machines) for score in scores)
 
     def stats(self, fitted: bool | None = None) -> ErrorStats:
         """Statistics over the rows of all kernel cases (a ceiling is no kernel): all, fitted or held out."""
@@ -148,11 +150,14 @@ def run_cases(
     `predict` and `ceiling` take attnsim's place when a baseline is to be scored on the same rows.
     Raises SpecError for an unknown case or a faulty one; a row the engine refuses is reported, not raised.
     """
-    chosen = dict.fromkeys([find(name) for name in names] if names else [*folders().values(), *table_folders().values()])
-    scores = tuple(score_case(load_case(folder), predict=predict, ceiling=ceiling) for folder in chosen if (folder / CASE).is_file())
+    every = [*folders().values(), *table_folders().values(), *machine_folders().values()]
+    chosen = dict.fromkeys([find(name) for name in names] if names else every)
+    about = {folder: is_machine_case(folder) for folder in chosen if (folder / CASE).is_file()}
+    scores = tuple(score_case(load_case(folder), predict=predict, ceiling=ceiling) for folder, machine in about.items() if not machine)
     tables = tuple(score_tables(folder) for folder in chosen if (folder / TABLE).is_file())
-    shown = frozenset([*(score.name for score in scores), *(score.name for score in tables)]) if names or verbose else frozenset()
-    return ValidationReport(scores, shown, tables)
+    machines = tuple(score_machine(folder, predict=predict) for folder, machine in about.items() if machine)
+    shown = frozenset(score.name for part in (scores, tables, machines) for score in part) if names or verbose else frozenset()
+    return ValidationReport(scores, shown, tables, machines)
 
 
 def score_case(case: Case, *, predict: Predict = engine, ceiling: Ceiling = machine_ceiling) -> CaseScore:

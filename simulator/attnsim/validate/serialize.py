@@ -23,6 +23,7 @@ def report_dict(report: ValidationReport) -> dict[str, Any]:
         "summary": {"all": report.stats().to_dict(), "fitted": report.stats(True).to_dict(), "held_out": report.stats(False).to_dict()},
         "cases": [_case(score, score.name in report.detailed) for score in report.cases],
         "tables": [tables_dict(score, score.name in report.detailed) for score in report.tables],
+        "machines": [score.to_dict(score.name in report.detailed) for score in report.machines],
     }
 
 

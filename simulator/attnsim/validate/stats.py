@@ -43,3 +43,11 @@ def quantile(ordered: Sequence[float], q: float) -> float:
     low = math.floor(position)
     high = min(low + 1, len(ordered) - 1)
     return ordered[low] + (position - low) * (ordered[high] - ordered[low])
+
+
+def percent(fraction: float | None, signed: bool = False) -> str:
+    """A fraction as percent with one decimal; a dash for None."""
+    if fraction is None:
+        return "-"
+    shown = round(fraction * 100, 1) + 0.0  # + 0.0: no minus sign before a zero
+    return f"{shown:{'+' if signed else ''}.1f} %"
