@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from attnsim.report.export import write_files
 from attnsim.report.figure import figure_bytes
 from attnsim.report.htmlpage import Drawing, Section, Table, html_page
 from attnsim.report.scatter import Dot, draw, inline_svg
+from attnsim.validate.baselines import BaselineScore
+from attnsim.validate.machinecase import MISFIT, MachineScore
 from attnsim.validate.measurements import MeasurementReport
 from attnsim.validate.render import SUMMARY, remarks, summary_rows
+from attnsim.validate.render_machinecase import GROUP_NUMBERS, GROUPS, LISTED, LISTED_NUMBERS, group_rows, listed_cells
 from attnsim.validate.render_measurements import BESIDE, ROWS, STATS, baseline_table, impossible_text, row_cells, stats_rows
 from attnsim.validate.scoring import ValidationReport
-from attnsim.validate.stats import percent
+from attnsim.validate.stats import ErrorStats, percent
 
 NUMBERS = (0, 3, 4, 5, 6)
 """Columns of numbers in a table of rows."""
@@ -49,10 +53,7 @@ def measurements_page(report: MeasurementReport, version: str) -> str:
         drawing = Drawing(inline_svg(dots_of(report), figure_texts(report, version)), "predicted against measured times, both logarithmic")
         sections += [Section("By kernel", Table(("kernel", "rows", *STATS), stats_rows(report), range(2, 9)))]
         sections += [Section("Measured and predicted", drawing)]
-    if report.baselines:
-        header, rows = baseline_table(report.baselines)
-        notes = [text for text in (BESIDE, impossible_text(report.baselines)) if text]
-        sections.append(Section("Simpler models on the same rows", Table(header, rows, range(1, len(header))), notes))
+    sections += _beside(report.baselines)
     if report.worst:
         sections.append(Section("Worst rows", Table(ROWS, [row_cells(row) for row in report.worst], NUMBERS)))
     if below:
@@ -65,8 +66,14 @@ def measurements_page(report: MeasurementReport, version: str) -> str:
 
 
 def case_dots(report: ValidationReport) -> list[Dot]:
-    """The points of all kernel cases, each case a kernel of its own."""
-    return [
+    """The points of all kernel cases, each case a kernel of its own, and the rows of measured machines by kernel."""
+    several = len(report.machines) + len(report.cases) > 1
+    machines = [
+        Dot(f"{score.name}: {one.row.kernel}" if several else one.row.kernel, one.row.call.measured_s, one.row.prediction.latency_s, one.row.fitted)
+        for score in report.machines
+        for one in score.rows
+    ]
+    return machines + [
         Dot(case.name, point.point.measured_s, point.prediction.latency_s, point.point.fitted)
         for case in report.cases
         if case.case.spec.kind == "case"
@@ -76,7 +83,10 @@ def case_dots(report: ValidationReport) -> list[Dot]:
 
 def case_texts(report: ValidationReport, version: str) -> tuple[str, str, str]:
     """Title, subtitle and footer of the figure of cases."""
-    stats = report.stats(False)
+    rows = [row.row for score in report.machines for row in score.rows]
+    points = [point for case in report.cases if case.case.spec.kind == "case" for point in case.points]
+    held = [*(row.error for row in rows if not row.fitted), *(point.error for point in points if not point.point.fitted)]
+    stats = ErrorStats.of(held)
     subtitle = f"{stats.n} held-out rows: mean |error| {percent(stats.mape)}, p90 {percent(stats.p90)}"
     return "measured and predicted times of validation cases", subtitle, f"attnsim {version}"
 
@@ -89,11 +99,36 @@ def cases_page(report: ValidationReport, version: str) -> str:
         rows = [row for case in report.cases for row in summary_rows(case)]
         notes = [line for case in report.cases for line in remarks(case)]
         sections.append(Section("Cases", Table(SUMMARY, rows, range(2, 13)), notes))
+    for score in report.machines:
+        sections += _machine_sections(score)
     dots = case_dots(report)
     if dots:
         drawing = Drawing(inline_svg(dots, case_texts(report, version)), "predicted against measured times, both logarithmic")
         sections.append(Section("Measured and predicted", drawing))
     return html_page("validation cases", lines, sections, f"attnsim {version}")
+
+
+def _machine_sections(score: MachineScore) -> list[Section]:
+    notes = [score.spec.source, *(f"{group.group.name}: {group.group.note}" for group in score.groups if group.group.note)]
+    sections = [Section(f"{score.name}: {score.spec.title}", Table(GROUPS, group_rows(score), GROUP_NUMBERS), notes)]
+    sections += _beside(score.baselines)
+    if score.misfits:
+        rows = [[*listed_cells(one), one.explanation or "unexplained"] for one in score.misfits]
+        note = f"{len(score.unexplained)} of them unexplained"
+        sections.append(Section(f"{score.name}: more than {MISFIT * 100:.0f} % off", Table((*LISTED, "why"), rows, LISTED_NUMBERS), [note]))
+    if score.skipped:
+        skipped = [[file, str(row.line), row.kernel, row.reason] for file, row in score.skipped]
+        sections.append(Section(f"{score.name}: without a prediction", Table(("file", "line", "kernel", "reason"), skipped, (1,))))
+    return sections
+
+
+def _beside(scores: Sequence[BaselineScore]) -> list[Section]:
+    """The section of baselines; none without rows."""
+    if not scores:
+        return []
+    header, rows = baseline_table(scores)
+    notes = [text for text in (BESIDE, impossible_text(scores)) if text]
+    return [Section("Simpler models on the same rows", Table(header, rows, range(1, len(header))), notes)]
 
 
 def write(report: MeasurementReport | ValidationReport, page: str | None, figure: str | None) -> list[Path]:

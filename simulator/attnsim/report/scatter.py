@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from attnsim.report.export import write_files
 from attnsim.report.figure import COLORS, FAINT, INK, check_ending, figure_bytes
-from attnsim.report.page import Page, text_width
+from attnsim.report.page import PANEL_WIDTH, Page, text_width
 from attnsim.units import format_quantity
 
 if TYPE_CHECKING:
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 BAND = 0.1
 """Share of the measured time within which a prediction lies in the grey band."""
-LEGEND_SIZE = 7.5
+LEGEND_SIZE, LEGEND_LINES, GAP = 7.5, 15, 0.15
+"""Points; entries of a column beside the panel; inches between the two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,7 @@ def inline_svg(dots: Sequence[Dot], texts: tuple[str, str, str]) -> str:
 
 
 def draw(dots: Sequence[Dot], texts: tuple[str, str, str]) -> Figure:
-    """The figure: one square panel over its legend."""
+    """The figure: one panel and its legend beside it."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
@@ -64,9 +66,15 @@ def draw(dots: Sequence[Dot], texts: tuple[str, str, str]) -> Figure:
     if any(dot.fitted for dot in dots):
         mark(FAINT, "o", True, "hollow: fitted")
     handles.append(Patch(facecolor="#DDDDDD", label=f"within {BAND * 100:.0f} %"))
+    columns = ceil(len(handles) / LEGEND_LINES)
     widest = text_width([str(handle.get_label()) for handle in handles], LEGEND_SIZE)
-    page = Page((1, 1), max(0.4, min(2.6, widest - 2.0)), texts, handles)
-    _panel(page.panel(0), dots, style)
+    page = Page((1, 1), GAP + columns * (widest + 0.5), texts, [])
+    panel = page.panel(0)
+    _panel(panel, dots, style)
+    panel.legend(
+        handles=handles, loc="upper left", bbox_to_anchor=(1 + GAP / PANEL_WIDTH, 1), ncols=columns, frameon=False, fontsize=LEGEND_SIZE,
+        borderpad=0, borderaxespad=0, columnspacing=1.2, handlelength=1.6, labelspacing=0.4,
+    )  # fmt: skip
     return page.figure
 
 
