@@ -69,7 +69,7 @@ def case_dots(report: ValidationReport) -> list[Dot]:
     """The points of all kernel cases, each case a kernel of its own, and the rows of measured machines by kernel."""
     several = len(report.machines) + len(report.cases) > 1
     machines = [
-        Dot(f"{score.name}: {one.row.kernel}" if several else one.row.kernel, one.row.call.measured_s, one.row.prediction.latency_s, one.row.fitted)
+        Dot(f"{score.name}: " * several + one.row.kernel, one.row.call.measured_s, one.row.prediction.latency_s, one.row.fitted)
         for score in report.machines
         for one in score.rows
     ]
