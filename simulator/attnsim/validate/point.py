@@ -45,8 +45,8 @@ class Shape:
         causal = parse_bool(values["causal"])
         if causal is None:
             raise RowError(f"causal is {values['causal']!r}; write 1 or 0")
-        head_dim = _integer("head_dim", qk)
-        head_dim_v = _integer("head_dim_v", values.get("head_dim_v") or v or qk)
+        head_dim = integer("head_dim", qk)
+        head_dim_v = integer("head_dim_v", values.get("head_dim_v") or v or qk)
         tokens = _count(values, "seqlen_q"), _count(values, "seqlen_kv")
         return cls(_count(values, "batch"), heads_q, heads_kv, *tokens, head_dim, head_dim_v, causal)
 
@@ -68,10 +68,11 @@ class Shape:
 
 
 def _count(values: Mapping[str, str], column: str) -> int:
-    return _integer(column, values[column])
+    return integer(column, values[column])
 
 
-def _integer(column: str, text: str) -> int:
+def integer(column: str, text: str) -> int:
+    """A whole number of at least 1. Raises RowError."""
     # int() would also take "1_000" and " 12 "; a measurement file holds plain digits.
     if not (text.isascii() and text.isdigit()) or int(text) < 1:
         raise RowError(f"{column} is {text!r}; a whole number of at least 1 is wanted")

@@ -26,11 +26,16 @@ Ceiling = Callable[[ArchRef, str], tuple[float, float]]
 
 
 def engine(workload: Mapping[str, Any], arch: ArchRef) -> Prediction:
-    """attnsim's own prediction for one kernel workload."""
+    """attnsim's own prediction for a kernel or a model; layers of a model with a vocabulary of one word come without their head."""
     from attnsim.api import run
 
     (estimate,) = run(dict(workload), arch).results
-    return Prediction(estimate.latency_s, estimate.lower_bound_s, estimate.bound)
+    seconds, least = estimate.latency_s, estimate.lower_bound_s
+    model = workload.get("model")
+    if isinstance(model, Mapping) and model.get("vocabulary") == 1:
+        head = estimate.parts["head"]
+        seconds, least = seconds - head["time_s"], least - head["lower_bound_s"]
+    return Prediction(seconds, least, estimate.bound)
 
 
 def reason(error: AttnsimError) -> str:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from attnsim.errors import Issue, SpecError, suggest
 from attnsim.spec.case import RowFilter, Scalar
+
+UNITS = ("s", "ms", "us", "ns")
+"""Endings of columns that hold a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,21 +32,23 @@ class Table:
     records: tuple[Record, ...]
 
 
-def read_csv(path: Path, required: Sequence[str]) -> Table:
+def read_csv(path: Path, required: Sequence[str] | Callable[[Sequence[str]], Sequence[str]]) -> Table:
     """Read a CSV file with a header row; empty lines and lines that start with `#` are comments.
 
-    A row with too few or too many fields is kept, with `fault` set, so that the caller can name it.
+    required: the columns it must have, or a function of the columns it has (none for an empty file). A row with too few or too many fields
+    is kept, with `fault` set, so that the caller can name it.
     Raises SpecError for a file that is missing, a folder, empty, not UTF-8 text, or that lacks a `required` column.
     """
     file = str(path)
     lines = _text(path).splitlines()
+    needed = required if callable(required) else lambda _: required
     numbered = [(i, text) for i, text in enumerate(lines, 1) if text.strip() and not text.lstrip().startswith("#")]
     if not numbered:
-        raise SpecError(Issue("the file is empty; its first line must name the columns " + ",".join(required), file=file))
+        raise SpecError(Issue("the file is empty; its first line must name the columns " + ",".join(needed([])), file=file))
     # A quoted field may hold a line break: the reader counts the lines it took, which gives each row its own first line.
     reader = csv.reader(text for _, text in numbered)
     header = [name.strip() for name in next(reader)]
-    _check_header(file, numbered[0][0], header, required)
+    _check_header(file, numbered[0][0], header, needed(header))
     records = []
     taken = reader.line_num
     for fields in reader:
@@ -72,10 +77,21 @@ def _text(path: Path) -> str:
 
 
 def _check_header(file: str, line: int, header: Sequence[str], required: Sequence[str]) -> None:
-    messages = [f"column {name!r} is missing{suggest(name, header)}" for name in required if name not in header]
+    messages = [
+        f"column {name!r} is missing{_other_unit(name, header) or suggest(name, header)}" for name in required if name not in header
+    ]
     messages += [f"column {name!r} is given twice" for name in sorted({h for h in header if header.count(h) > 1})]
     if messages:
         raise SpecError([Issue(message, file=file, line=line) for message in messages])
+
+
+def _other_unit(name: str, header: Sequence[str]) -> str:
+    """A hint where the column is there in another unit: `time_ms` for `time_us`."""
+    stem, _, unit = name.rpartition("_")
+    if unit not in UNITS:
+        return ""
+    found = next((h for h in header if h.rpartition("_")[0] == stem and h.rpartition("_")[2] in UNITS), None)
+    return "" if found is None else f"; {found!r} is in another unit: convert to {unit} and call the column {name!r}"
 
 
 def matches(values: Mapping[str, str], where: RowFilter) -> bool:
