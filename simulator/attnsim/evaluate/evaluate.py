@@ -326,9 +326,13 @@ def _assumptions(point: Point, clock: float, highest: float) -> tuple[str, ...]:
     if point.schedule.spec.cascade != point.cascade.name:
         notes.append(f"schedule {point.schedule.name} was written for {point.schedule.spec.cascade} and runs {point.cascade.name} here")
     fitted = point.schedule.fitted_on(point.context)
-    notes.append(
-        f"constants of {point.schedule.name} fitted on {'; '.join(fitted)}" if fitted else f"no fitted constants in {point.schedule.name}"
-    )
+    here = point.schedule.calibrated_on(point.context)
+    if here:
+        notes.append(f"constants of {point.schedule.name} as calibrated on this machine: {'; '.join(here)}")
+    if fitted:
+        notes.append(f"constants of {point.schedule.name} fitted on {'; '.join(fitted)}")
+    elif not here:
+        notes.append(f"no fitted constants in {point.schedule.name}")
     if point.conditions.tensor_clock is not None:
         notes.append(f"clock locked at {clock / 1e6:.0f} MHz")
     if not point.conditions.power_limit:

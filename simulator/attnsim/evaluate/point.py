@@ -11,6 +11,7 @@ from attnsim.cascade.cascade import Cascade
 from attnsim.cascade.einsum import Einsum
 from attnsim.machine.machine import Machine
 from attnsim.mask.base import Mask
+from attnsim.schedule.calibrated import calibrated
 from attnsim.schedule.condition import Value
 from attnsim.schedule.schedule import Schedule
 from attnsim.spec.dtype import element_bytes, output_dtype
@@ -29,7 +30,8 @@ PRICED_AS: Mapping[str, str] = {"div": "mul"}
 class Point:
     """sizes: of the cascade's unpartitioned ranks; loads: rows of each of the repeated matrix products of a kernel where they differ
     (tokens of experts), in place of their mean, which the sizes give; formats: (tensor, format) of inputs that memory holds in another
-    format than `dtype` and that are converted on their way to the units, at no cost here.
+    format than `dtype` and that are converted on their way to the units, at no cost here. Constants of the schedule that the machine's file
+    gives come before its own.
     """
 
     cascade: Cascade
@@ -48,6 +50,8 @@ class Point:
     def __post_init__(self) -> None:
         context = schedule_context(self.cascade, self.sizes, self.mask, self.dtype, self.machine, self.direction)
         object.__setattr__(self, "context", context)
+        if self.machine.kernels and self.schedule.measured is None:
+            object.__setattr__(self, "schedule", _on_machine(self.schedule, self.machine))
         object.__setattr__(self, "tensor_path", self.schedule.tensor_path(context) if "tensor" in self.machine.units else None)
 
     @property
@@ -161,6 +165,12 @@ def group_size(cascade: Cascade, sizes: Mapping[str, int]) -> int:
         if keyed and not any(cascade.head_rank in ranks for ranks in keyed):
             return sizes.get(cascade.head_rank, 1)
     return next((sizes[full] // sizes[shared] for shared, full in cascade.groups.items() if shared in sizes), 1)
+
+
+@lru_cache(maxsize=1024)
+def _on_machine(schedule: Schedule, machine: Machine) -> Schedule:
+    measured = machine.kernels.get(schedule.name)
+    return schedule if measured is None else calibrated(schedule, measured)
 
 
 def _local(machine: Machine) -> int | None:

@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path as FilePath
 from typing import Any, TypeVar
 
-from attnsim.errors import SpecError
+from attnsim.errors import Issue, SpecError
 from attnsim.machine.link import Link, Transport
 from attnsim.machine.machine import ANY, Clock, Launch, Level, Limits, Machine, Path, Unit
 from attnsim.machine.power import GemmPoint, Power
 from attnsim.machine.spatial import SpatialMachine
 from attnsim.spec import library
 from attnsim.spec.arch import ArchSpec, LevelSpec, LinkSpec, PowerSpec, UnitSpec, check
+from attnsim.spec.calibration import KernelConstants
 from attnsim.spec.sourced import Sourced
 from attnsim.spec.yaml import Document, validate
 
@@ -63,6 +64,7 @@ def build(document: Document, peaks: bool = True) -> Machine:
     issues = check(spec, document, peaks)
     if issues:
         raise SpecError(issues)
+    kernels = _kernels(spec, document)
     clocks = {name: Clock(clock.nominal.value, clock.boost.value) for name, clock in spec.clocks.items()}
     units = {name: _unit(name, unit) for name, unit in spec.units.items()}
     limits, launch = spec.limits, spec.launch
@@ -95,7 +97,29 @@ def build(document: Document, peaks: bool = True) -> Machine:
         sources=_copy(spec.sources),
         assumptions=tuple(spec.assumptions),
         content_key=document.sha256,
+        kernels=kernels,
     )
+
+
+def _kernels(spec: ArchSpec, document: Document) -> dict[str, KernelConstants]:
+    """Constants of kernels by the schedule's own name; raises SpecError for conditions nobody can answer."""
+    if not spec.kernels:
+        return {}
+    from attnsim.schedule.calibrated import measured_faults  # few machines have any
+    from attnsim.schedule.schedule import load_schedule
+
+    found: dict[str, KernelConstants] = {}
+    issues: list[Issue] = []
+    for name, measured in spec.kernels.items():
+        try:
+            schedule = load_schedule(name)
+        except SpecError as error:  # one for PE arrays
+            raise SpecError(document.issue(("kernels", name), error.issues[0].message)) from None
+        issues += [document.issue(("kernels", name, *loc), text) for loc, text in measured_faults(schedule, measured)]
+        found[schedule.name] = measured
+    if issues:
+        raise SpecError(issues)
+    return found
 
 
 def _copy(mapping: Mapping[str, V]) -> Mapping[str, V]:

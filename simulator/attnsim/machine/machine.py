@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from attnsim.errors import InfeasibleError, MissingDataError, suggest
 from attnsim.machine.link import Link
 from attnsim.machine.power import Power
+from attnsim.spec.calibration import KernelConstants
 
 Which = Literal["nominal", "boost"]
 ANY = "*"  #: the dtype of a rate that holds for every dtype
@@ -110,7 +111,10 @@ class Launch:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """One machine, resolved. Equality and hash are those of `content_key`, the SHA-256 of the arch file's content after `extends`."""
+    """One machine, resolved. Equality and hash are those of `content_key`, the SHA-256 of the arch file's content after `extends`.
+
+    kernels: constants of schedules as measured here, by the schedule's name.
+    """
 
     name: str
     title: str
@@ -132,6 +136,7 @@ class Machine:
     sources: Mapping[str, str]
     assumptions: tuple[str, ...]
     content_key: str
+    kernels: Mapping[str, KernelConstants] = field(default_factory=dict)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Machine) and other.content_key == self.content_key

@@ -10,7 +10,8 @@ from typing import Any, Protocol, TypeVar, cast
 from attnsim.errors import InfeasibleError, Issue, SpecError
 from attnsim.schedule.condition import ConditionError, Context, compile_condition, condition_names, holds
 from attnsim.spec import library
-from attnsim.spec.schedule import Constants, Loop, ScheduleSpec, Tile
+from attnsim.spec.calibration import KernelConstants
+from attnsim.spec.schedule import Constants, Loop, Overlap, ScheduleSpec, Tile
 from attnsim.spec.yaml import Document, validate
 
 
@@ -36,10 +37,14 @@ def _first(entries: Sequence[_Entry], context: Context) -> _Entry | None:
 
 @dataclass(frozen=True, eq=False)
 class Schedule:
-    """A schedule file, its conditions checked; `doc` keeps where each field was written."""
+    """A schedule file, its conditions checked; `doc` keeps where each field was written.
+
+    measured: what a machine's file put before the constants of `spec` (`attnsim.schedule.calibrated`).
+    """
 
     spec: ScheduleSpec
     doc: Document
+    measured: KernelConstants | None = None
 
     @property
     def name(self) -> str:
@@ -117,9 +122,20 @@ class Schedule:
         return self.constant(by_resource.get(resource, ()), context, 0.0)
 
     def fitted_on(self, context: Context) -> tuple[str, ...]:
-        """The rows that the constants used for this point were fitted on."""
-        used = (_first(entries, context) for entries in constants_of(self.spec).values())
-        return tuple(dict.fromkeys(entry.rows for entry in used if entry is not None and entry.rows))
+        """The rows that the schedule's own constants used for this point were fitted on."""
+        return tuple(dict.fromkeys(entry.rows for entry in self._used(context, here=False) if entry.rows))
+
+    def calibrated_on(self, context: Context) -> tuple[str, ...]:
+        """The rows that those constants used for this point were fitted on which the machine's file gives, or where else they come from."""
+        return tuple(dict.fromkeys(entry.rows or entry.source for entry in self._used(context, here=True)))
+
+    def _used(self, context: Context, here: bool) -> Iterator[Any]:
+        """Constants used for a point that were measured on its machine, or those that were not."""
+        lists = {} if self.measured is None else constant_lists(self.measured.constants, self.measured.overlap)
+        for loc, entries in constants_of(self.spec).items():
+            entry = _first(entries, context)
+            if entry is not None and any(entry is own for own in lists.get(loc, ())) == here:
+                yield entry
 
     def require(self, context: Context, kinds: Iterable[str]) -> None:
         """Refuse machines and workloads the kernel was not written for; kinds: of the masks it has to know.
@@ -169,13 +185,18 @@ def conditions_of(spec: ScheduleSpec) -> Iterator[tuple[tuple[str | int, ...], s
 
 def constants_of(spec: ScheduleSpec) -> dict[tuple[str | int, ...], Sequence[Any]]:
     """Every list of constants of a schedule by its place in the file."""
-    groups: dict[tuple[str | int, ...], Sequence[Any]] = {
-        ("overlap", "exposed", name): entries for name, entries in spec.overlap.exposed.items()
-    }
-    groups.update({("constants", "executed", name): entries for name, entries in spec.constants.executed.items()})
+    groups = constant_lists(spec.constants, spec.overlap)
     if spec.permute is not None:
         groups["permute", "memory_efficiency"] = spec.permute.memory_efficiency
-    groups.update({("constants", name): getattr(spec.constants, name) for name in Constants.model_fields if name != "executed"})
+    return groups
+
+
+def constant_lists(constants: Constants, overlap: Overlap) -> dict[tuple[str | int, ...], Sequence[Any]]:
+    """Every list of constants by its place below the schedule, or below its entry in an arch file."""
+    groups: dict[tuple[str | int, ...], Sequence[Any]] = {}
+    groups.update({("overlap", "exposed", name): entries for name, entries in overlap.exposed.items()})
+    groups.update({("constants", "executed", name): entries for name, entries in constants.executed.items()})
+    groups.update({("constants", name): getattr(constants, name) for name in Constants.model_fields if name != "executed"})
     return groups
 
 

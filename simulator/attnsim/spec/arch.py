@@ -12,8 +12,10 @@ from typing import Annotated, Literal, Protocol
 
 from pydantic import model_validator
 
-from attnsim.errors import Issue, suggest
+from attnsim.errors import Issue, SpecError, suggest
+from attnsim.spec import library
 from attnsim.spec.base import FieldError, Spec
+from attnsim.spec.calibration import CalibrationSpec, KernelConstants
 from attnsim.spec.quantity import Between, Factor, Size
 from attnsim.spec.sourced import (
     Group,
@@ -39,6 +41,7 @@ from attnsim.units import format_quantity
 NonNegative = Annotated[float, Between(0.0)]
 
 RESERVED_SOURCES = ("estimate", "derived")
+_UNCITED = ("attnsim", "kernels", "calibration")
 PEAK_TOLERANCE = 0.01  # reference check: a published dense peak and SM arithmetic agree within 1 % unless `peak_note` says why not
 
 
@@ -214,7 +217,10 @@ class LinkSpec(Group):
 
 
 class ArchSpec(Spec):
-    """One machine, as written in ``arch_specs/**.yaml``. ``levels`` are in order, outermost (memory) first."""
+    """One machine, as written in ``arch_specs/**.yaml``. ``levels`` are in order, outermost (memory) first.
+
+    ``kernels``: constants of schedules as measured on this machine, by the schedule's name; ``calibration``: the file they came from.
+    """
 
     attnsim: Literal[1]
     kind: Literal["gpu", "cpu"]
@@ -234,6 +240,8 @@ class ArchSpec(Spec):
     links: dict[str, LinkSpec | None] = {}  # none: the link of the base is not there
     peak: dict[str, SourcedPeak] = {}
     peak_note: dict[str, str] | None = None
+    kernels: dict[str, KernelConstants] = {}
+    calibration: CalibrationSpec | None = None
     assumptions: list[str] = []
     sources: dict[str, str]
 
@@ -265,6 +273,7 @@ def check(spec: ArchSpec, doc: Document, peaks: bool = True) -> tuple[Issue, ...
     issues = [doc.issue(loc, text) for loc, text in _reference_faults(spec)]
     issues += [doc.issue(loc, text) for loc, text in _order_faults(spec)]
     issues += [doc.issue(loc, text) for loc, text in source_faults(spec)]
+    issues += [doc.issue(loc, text) for loc, text in _kernel_faults(spec)]
     if peaks:
         issues += [doc.issue(loc, text) for loc, text in _peak_faults(spec) if doc.locate(loc)[0] == doc.file]
     return tuple(issues)
@@ -305,6 +314,20 @@ def _order_faults(spec: ArchSpec) -> Iterator[Fault]:
         yield ("power", "tdp"), f"{format_quantity(tdp, 'W')} leaves nothing above the idle power of {format_quantity(idle, 'W')}"
 
 
+def _kernel_faults(spec: ArchSpec) -> Iterator[Fault]:
+    """Constants of schedules that do not exist, or of one schedule under two of its names."""
+    seen: dict[str, str] = {}
+    for name in spec.kernels:
+        try:
+            found = library.find("schedule", name).name
+        except SpecError as error:
+            yield ("kernels", name), error.issues[0].message
+            continue
+        if found in seen:
+            yield ("kernels", name), f"{name!r} and {seen[found]!r} are names of one schedule; keep one of them"
+        seen[found] = name
+
+
 class Cited(Protocol):
     """An arch file of any kind: it lists what its numbers cite."""
 
@@ -330,14 +353,16 @@ def source_faults(spec: Cited) -> Iterator[Fault]:
 
 
 def _numbers(node: object, loc: Loc, source: str, note: str) -> Iterator[tuple[Loc, str, str]]:
-    """Every number below ``node`` with the source and note that hold for it; the format version is not a number of the machine."""
+    """Every number below ``node`` with the source and note that hold for it; the format version is not a number of the machine, and
+    constants of kernels cite as schedules do.
+    """
     if isinstance(node, Sourced):
         yield loc, node.source or source, node.note or ("" if node.source else note)
     elif isinstance(node, Spec):
         if isinstance(node, Group) and (node.source or node.note):
             source, note = (node.source, node.note) if node.source else (source, node.note)
         for name in type(node).model_fields:
-            if name != "attnsim" and name in node.model_fields_set:
+            if name not in _UNCITED and name in node.model_fields_set:
                 yield from _numbers(getattr(node, name), (*loc, name), source, note)
     elif isinstance(node, Mapping):
         for key, value in node.items():

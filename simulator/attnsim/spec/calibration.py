@@ -1,0 +1,27 @@
+"""Kernels as measured on the machine of an arch file: constants that come before those of schedules, and the rows they are from."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from attnsim.spec.base import Spec
+from attnsim.spec.quantity import Size
+from attnsim.spec.schedule import Constants, Overlap
+
+
+class KernelConstants(Spec):
+    """Constants of one schedule on one machine. Their entries stand before the schedule's own, so that the first that holds wins."""
+
+    constants: Constants = Field(default_factory=Constants, description="as in a schedule file; only those that were measured")
+    overlap: Overlap = Field(default_factory=Overlap, description="as in a schedule file; only the resources that were measured")
+
+
+class CalibrationSpec(Spec):
+    """The measurement file that the numbers of an arch file were fitted to."""
+
+    file: str = Field(min_length=1, description="name of the measurement file")
+    sha256: str = Field(default="", description="hash of its content")
+    device: str = ""
+    driver: str = ""
+    date: str = Field(default="", description="day of the measurement")
+    rows: dict[str, list[Size]] = Field(default_factory=dict, description="lines of the file, by schedule or by field of the machine")
