@@ -19,12 +19,15 @@ class Prepared:
 
     calls: the same kernel on several sets of inputs (two or more), called round robin so that inputs come from memory and not from the L2.
     check: relative error |out - ref| / |ref| against float64; runs before the timing. graph: may be captured in a CUDA graph.
+    hold_s: seconds that it is timed for, None: those of the run. times: seconds of each call, for a row that times itself.
     """
 
     calls: Sequence[Callable[[], Any]]
     check: Callable[[], float]
     tolerance: float
     graph: bool = True
+    hold_s: float | None = None
+    times: Callable[[], Sequence[float]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
