@@ -45,7 +45,8 @@ KINDS: Final[Mapping[str, Kind]] = {
     "matmul": "product", "grouped-matmul": "product", "row-norm": "rowwise", "elementwise": "rowwise",
     "all-reduce": "collective", "all-gather": "collective", "reduce-scatter": "collective", "all-to-all": "collective",
     "broadcast": "collective", "send": "collective", "model": "model",
-    "copy": "micro", "read": "micro", "triad": "micro", "l2-read": "micro", "launch-stream": "micro", "launch-graph": "micro", "launch-floor": "micro",
+    "copy": "micro", "read": "micro", "triad": "micro", "l2-read": "micro",
+    "launch-stream": "micro", "launch-graph": "micro", "launch-floor": "micro",
 }  # fmt: skip
 """Kernel -> kind; every other kernel is attention."""
 

@@ -149,19 +149,19 @@ def _symmetric(count: int, mine: Any, total: Any) -> Iterator[Operation]:
     except (ImportError, RuntimeError) as problem:
         print("no symmetric memory:", str(problem)[:200], file=sys.stderr, flush=True)
         return
-    group, out = dist.group.WORLD.group_name, torch.zeros_like(mine)
-    library = torch.ops.symm_mem
+    group, library = dist.group.WORLD.group_name, torch.ops.symm_mem
+    summed = [held]
 
-    def one_shot() -> None:
-        library.one_shot_all_reduce_out(held, "sum", group, out)
+    def one_shot() -> None:  # its result is a new tensor
+        summed[0] = library.one_shot_all_reduce(held, "sum", group)
 
-    for algorithm, call, result in (
-        ("one-shot", one_shot, out),
-        ("two-shot", lambda: library.two_shot_all_reduce_(held, "sum", group), held),
-    ):
+    def two_shot() -> None:
+        summed[0] = library.two_shot_all_reduce_(held, "sum", group)
+
+    for algorithm, call in (("one-shot", one_shot), ("two-shot", two_shot)):
         yield Operation(
             "all-reduce", algorithm, call, lambda: (held.copy_(mine), torch.cuda.synchronize(), dist.barrier()),
-            lambda result=result: int((result != total).sum()), lambda: held.zero_(),
+            lambda: int((summed[0] != total).sum()), held.zero_,
         )  # fmt: skip
 
 
