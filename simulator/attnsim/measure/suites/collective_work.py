@@ -173,4 +173,4 @@ def _pattern(count: int, rank: int, device: str) -> Any:
 def _total(count: int, world: int, device: str) -> Any:
     """The sum of what all bring."""
     at = torch.arange(count, device=device)
-    return sum((at + rank) % PERIOD for rank in range(world)).to(torch.bfloat16)  # type: ignore[union-attr]
+    return sum((at + rank) % PERIOD for rank in range(world)).to(torch.bfloat16)

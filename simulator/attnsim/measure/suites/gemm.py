@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-from attnsim.measure.suite import Case, Prepared, Suite, Unsupported
+from attnsim.measure.suite import Case, Prepared, Suite, Unsupported, Value
 from attnsim.measure.suites.sizes import sets
 
 TOLERANCE = {"bf16": 1e-2, "fp8": 2e-2, "fp32": 1e-4}
@@ -29,10 +29,12 @@ THIN_SHAPES = (
     (128256, 4096),                                            # a vocabulary
 )  # fmt: skip
 
-FP8 = (((4096, 4096), (28672, 4096), (8192, 8192), (8192, 28672), (7168, 2048), (24576, 1536)), (1, 16, 64, 256, 1024, 16384))
-EXPERTS = (((32, 4096, 7168), (32, 7168, 2048), (8, 28672, 4096), (8, 4096, 14336), (128, 1536, 2048), (128, 2048, 768)),
-           (1, 16, 64, 256, 1024))  # fmt: skip
-"""(experts, n, k), and rows of each expert."""
+FP8_SHAPES, FP8_ROWS = ((4096, 4096), (28672, 4096), (8192, 8192), (8192, 28672), (7168, 2048), (24576, 1536)), (1, 16, 64, 256, 1024, 16384)
+EXPERTS = ((32, 4096, 7168), (32, 7168, 2048), (8, 28672, 4096), (8, 4096, 14336), (128, 1536, 2048), (128, 2048, 768))
+"""(experts, n, k)."""
+
+EACH = (1, 16, 64, 256, 1024)
+"""Rows of an expert."""
 
 ROWWISE = {"rms-norm": "row-norm", "add-rms-norm": "row-norm", "silu-mul": "elementwise", "residual-add": "elementwise"}
 ROWS, WIDTHS = (1, 128, 2048, 16384), (4096, 7168)
@@ -51,11 +53,11 @@ def _cuda(small: bool) -> Iterator[Case]:
     for (n, k), ladder in every[some]:
         for m in (1, 128, 4096) if small else ladder:
             yield _case("cublas", dict(kernel="matmul", dtype="bf16", m=m, n=n, k=k), partial(linear, m, n, k))
-    for n, k in FP8[0][some]:
-        for m in FP8[1][some]:
+    for n, k in FP8_SHAPES[some]:
+        for m in FP8_ROWS[some]:
             yield _case("cublas", dict(kernel="matmul", dtype="fp8", m=m, n=n, k=k), partial(scaled, m, n, k))
-    for experts, n, k in EXPERTS[0][some]:
-        for m in EXPERTS[1][some]:
+    for experts, n, k in EXPERTS[some]:
+        for m in EACH[some]:
             values = dict(kernel="grouped-matmul", dtype="bf16", m=m, n=n, k=k, experts=experts)
             yield _case("torch-grouped", values, partial(_grouped, experts, m, n, k))
     for operation, kernel in ROWWISE.items():
@@ -69,13 +71,13 @@ def _cuda(small: bool) -> Iterator[Case]:
 def _cpu(small: bool) -> Iterator[Case]:
     for n, k in CPU_SHAPES[:1] if small else CPU_SHAPES:
         for m in CPU_ROWS[:2] if small else CPU_ROWS:
-            values = dict(kernel="matmul", dtype="fp32", m=m, n=n, k=k)
-            yield _case("torch", values, partial(linear, m, n, k, "cpu"))
-            yield _case("numpy", values, partial(_numpy, m, n, k))
+            yield _case("torch", dict(kernel="matmul", dtype="fp32", m=m, n=n, k=k), partial(linear, m, n, k, "cpu"))
+            yield _case("numpy", dict(kernel="matmul", dtype="fp32", m=m, n=n, k=k), partial(_numpy, m, n, k))
 
 
-def _case(backend: str, values: dict[str, str | int | float], make: Callable[[], Prepared]) -> Case:
-    return Case({"suite": "gemm", "backend": backend, **values}, make)
+def _case(backend: str, values: dict[str, Value], make: Callable[[], Prepared]) -> Case:
+    build = "{operation} {m}x{n}".format(**values) if "operation" in values else ""
+    return Case({"suite": "gemm", "backend": backend, **values}, make, build)
 
 
 def linear(m: int, n: int, k: int, device: str = "cuda") -> Prepared:
