@@ -3,8 +3,8 @@
 One process a GPU. A graph holds several calls one after another, as a step of a model does, so that launches from the host do not count; a
 replay starts after a barrier, and the slowest GPU's time is taken. `bytes`: as `attnsim.evaluate.collectives` counts them, the whole
 buffer of one GPU (all-reduce: brought and received; reduce-scatter: brought; all-gather: received; all-to-all: both; broadcast, send: the
-message). bf16. Results are held against exact sums of small integers before, zeros are moved while it is timed: sums in place would grow without end.
-NCCL's environment is left as it is.
+message). bf16. Results are held against exact sums of small integers before; zeros are moved while it is timed, since sums in place would
+grow without end. NCCL's environment is left as it is.
 """
 
 from __future__ import annotations
