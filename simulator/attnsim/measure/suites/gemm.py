@@ -59,7 +59,7 @@ def _cuda(small: bool) -> Iterator[Case]:
             yield _case("cublas", dict(kernel="matmul", dtype="fp8", m=m, n=n, k=k), partial(scaled, m, n, k))
     for experts, n, k in EXPERTS[some]:
         for m in EACH[some]:
-            values = dict(kernel="grouped-matmul", dtype="bf16", m=m, n=n, k=k, experts=experts)
+            values: dict[str, Value] = dict(kernel="grouped-matmul", dtype="bf16", m=m, n=n, k=k, experts=experts)
             yield _case("torch-grouped", values, partial(_grouped, experts, m, n, k))
     for operation, kernel in ROWWISE.items():
         for n in WIDTHS[some]:
@@ -72,8 +72,9 @@ def _cuda(small: bool) -> Iterator[Case]:
 def _cpu(small: bool) -> Iterator[Case]:
     for n, k in CPU_SHAPES[:1] if small else CPU_SHAPES:
         for m in CPU_ROWS[:2] if small else CPU_ROWS:
-            yield _case("torch", dict(kernel="matmul", dtype="fp32", m=m, n=n, k=k), partial(linear, m, n, k, "cpu"))
-            yield _case("numpy", dict(kernel="matmul", dtype="fp32", m=m, n=n, k=k), partial(_numpy, m, n, k))
+            values: dict[str, Value] = dict(kernel="matmul", dtype="fp32", m=m, n=n, k=k)
+            yield _case("torch", values, partial(linear, m, n, k, "cpu"))
+            yield _case("numpy", values, partial(_numpy, m, n, k))
 
 
 def _case(backend: str, values: dict[str, Value], make: Callable[[], Prepared]) -> Case:
