@@ -74,7 +74,7 @@ def checked(operation: Operation) -> int:
     """Wrong elements of all GPUs together after one call; buffers are zeros afterwards."""
     operation.fill()
     operation.call()
-    wrong = torch.tensor(float(operation.wrong()), device="cuda" if torch.cuda.is_available() else "cpu")
+    wrong = torch.tensor(float(operation.wrong()), device="cuda" if dist.get_backend() == "nccl" else "cpu")
     dist.all_reduce(wrong)
     operation.clear()
     return int(wrong)

@@ -39,6 +39,7 @@ PLAIN = Kernels(add_rms_norm, lambda *args: rotate(*args), silu_mul)
 def compiled(name: str) -> Kernels:
     """Compiled for the widths of one model, whatever its number of tokens; those of the model before are dropped."""
     torch._dynamo.reset()
+    torch._dynamo.config.recompile_limit = 64  # one request, one token, many of both; past the limit kernels would not be compiled
     return Kernels(*(torch.compile(function) for function in (add_rms_norm, rotate, silu_mul)))
 
 

@@ -12,12 +12,12 @@ BLOCK = 8192
 """Elements of one program, 32 KiB of fp32; buffers are multiples of it."""
 
 
-def _copy(source: Any, target: Any, BLOCK: tl.constexpr) -> None:
+def _copy(source, target, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]  # Triton reads annotations
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     tl.store(target + at, tl.load(source + at))
 
 
-def _read(source: Any, sums: Any, BLOCK: tl.constexpr) -> None:
+def _read(source, sums, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
     program = tl.program_id(0).to(tl.int64)
     tl.store(sums + program, tl.sum(tl.load(source + program * BLOCK + tl.arange(0, BLOCK)), 0))
 
