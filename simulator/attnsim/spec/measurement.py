@@ -34,8 +34,8 @@ MODEL: Final = ("kernel", "model", "phase", "dtype", "batch", "context", "device
 layers that were run where those are fewer than the model's."""
 
 MICRO: Final = ("kernel", "bytes", "time_us")
-"""What a machine's `measured` fields are found from: kernel copy, read, l2-read, launch-stream, launch-graph, launch-floor ... and bytes
-(0 for a launch)."""
+"""What a machine's `measured` fields are found from: kernel copy, read, triad, l2-read, launch-stream, launch-graph, launch-floor ...
+and bytes (0 for a launch)."""
 
 COLUMNS_OF: Final[Mapping[Kind, tuple[str, ...]]] = {
     "attention": ATTENTION, "product": PRODUCT, "rowwise": ROWWISE, "collective": COLLECTIVE, "model": MODEL, "micro": MICRO,
@@ -45,7 +45,8 @@ KINDS: Final[Mapping[str, Kind]] = {
     "matmul": "product", "grouped-matmul": "product", "row-norm": "rowwise", "elementwise": "rowwise",
     "all-reduce": "collective", "all-gather": "collective", "reduce-scatter": "collective", "all-to-all": "collective",
     "broadcast": "collective", "send": "collective", "model": "model",
-    "copy": "micro", "read": "micro", "l2-read": "micro", "launch-stream": "micro", "launch-graph": "micro", "launch-floor": "micro",
+    "copy": "micro", "read": "micro", "triad": "micro", "l2-read": "micro",
+    "launch-stream": "micro", "launch-graph": "micro", "launch-floor": "micro",
 }  # fmt: skip
 """Kernel -> kind; every other kernel is attention."""
 
