@@ -35,6 +35,7 @@ COMMANDS: dict[str, str] = {
     "import": "Turn a TeAAL, accelforge or Hugging Face file into attnsim's own.",
     "taxonomy": "Count the passes of every attention cascade and list the algorithms.",
     "validate": "Compare predictions with published or measured times.",
+    "measure": "Time kernels on this machine, for validate and calibrate.",
 }
 
 
