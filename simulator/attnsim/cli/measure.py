@@ -11,16 +11,16 @@ from attnsim.cli.common import check_writable, cli_command, narrate
 from attnsim.errors import UsageError
 
 
-@cli_command(
-    "measure", "attnsim measure --device cpu --suite attention --small -o mine.csv", "attnsim measure --device cuda -o mine.csv"
-)
+@cli_command("measure", "attnsim measure --device cpu --suite attention --small -o mine.csv", "attnsim measure --device cuda -o mine.csv")
 @click.option("--device", required=True, type=click.Choice(("cuda", "cpu")), help="Where the kernels run.")
 @click.option(
     "--suite", "suites", multiple=True, metavar="NAME",
     help="micro, gemm, attention, decode, sparse, linear, collective or model; may be given more than once.  [default: all]",
 )  # fmt: skip
 @click.option("-o", "--output", metavar="FILE.csv", help="Append to FILE, leaving out the rows it has; without it, write to stdout.")
-@click.option("--hold", type=click.FloatRange(min=0.0), default=0.1, metavar="SECONDS", help="Time a row is repeated for after its warm-up.")
+@click.option(
+    "--hold", type=click.FloatRange(min=0.0), default=0.1, metavar="SECONDS", help="Time a row is repeated for after its warm-up."
+)
 @click.option("--limit", type=click.FloatRange(min=0.0), metavar="SECONDS", help="Begin no row after so long.")
 @click.option("--shard", default="0/1", metavar="I/N", help="Rows I modulo N: several GPUs share the work (CUDA_VISIBLE_DEVICES chooses).")
 @click.option("--small", is_flag=True, help="A few rows of each suite, for a try.")
