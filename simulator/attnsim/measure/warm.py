@@ -12,7 +12,7 @@ MOST_PROCESSES = 12
 
 
 def compile_all(suite: str, device: str, small: bool, indices: Sequence[int], told: Callable[[str], None]) -> None:
-    """Make the rows with these numbers of a suite and call each once. A row that fails here fails again, and is reported, when it is run."""
+    """Make the rows with these numbers of a suite and call each once. A row that fails here fails again, and is told, when it is run."""
     count = min(MOST_PROCESSES, max(1, (os.cpu_count() or 2) // 2), len(indices))
     if count < 2:
         return

@@ -10,8 +10,7 @@ from attnsim.errors import UsageError, suggest
 from attnsim.measure.suite import Suite
 
 SUITES: Final[Mapping[str, str]] = {
-    name: f"attnsim.measure.suites.{name}"
-    for name in ("micro", "gemm", "attention", "decode", "sparse", "linear", "collective", "model")
+    name: f"attnsim.measure.suites.{name}" for name in ("micro", "gemm", "attention", "decode", "sparse", "linear", "collective", "model")
 }
 
 
