@@ -2,8 +2,8 @@
 
 Counted: multiply-adds of the attended pairs at the fastest unit's peak rate, exponentials at the joint rate of every unit that can
 compute them, and compulsory bytes (each input read once, as far as the mask needs it; each output written once) at the nominal memory
-bandwidth, all at the boost clock and perfectly overlapped. Inputs are taken to be in memory, not in a cache. Left out, since kernels fuse
-or pack them: the other vector work.
+bandwidth, all at the boost clock and perfectly overlapped. Inputs are taken to be in memory, or in a warm cache as far as it can hold them.
+Left out, since kernels fuse or pack them: the other vector work.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from attnsim.evaluate.point import Point
 from attnsim.evaluate.traffic import attended_share
+from attnsim.evaluate.warm import least_moved_share
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ def lower_bound(point: Point, work: Algorithm) -> dict[str, float]:
         time = exponentials / sum(shares.values())
         seconds[fastest] = seconds.get(fastest, 0.0) + time if set(shares) == {unit} else max(seconds.get(fastest, 0.0), time)
     moved = sum(work.compulsory_read.values()) + sum(work.compulsory_write.values())
-    seconds[machine.memory.name] = moved / machine.memory.bandwidth
+    seconds[machine.memory.name] = moved * least_moved_share(point) / machine.memory.bandwidth
     return seconds
 
 

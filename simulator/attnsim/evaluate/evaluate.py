@@ -20,6 +20,7 @@ from attnsim.evaluate.selection import scoring, selection_kernels
 from attnsim.evaluate.traffic import Traffic
 from attnsim.evaluate.unfused import combine_kernel, helper_kernel, permute_kernel, unfused_kernels
 from attnsim.evaluate.walks import query_walks
+from attnsim.evaluate.warm import kept_share, warmed
 from attnsim.mask.banded import CAUSAL
 from attnsim.mask.perhead import record_of_heads
 from attnsim.units import format_quantity
@@ -40,19 +41,16 @@ def kernels_of(point: Point) -> tuple[Kernel, ...]:
     schedule.require(point.context, {"dense"} if point.context["mask"] == "dense" else point.mask.kinds)
     _check_labels(point)
     if spec.fusion == "none":
-        return tuple(kernel for einsum in cascade.einsums for kernel in unfused_kernels(point, (einsum,), einsum.label))
+        return warmed(point, tuple(kernel for einsum in cascade.einsums for kernel in unfused_kernels(point, (einsum,), einsum.label)))
     if spec.fusion == "stream":
-        return unfused_kernels(point, cascade.einsums, cascade.name)
+        return warmed(point, unfused_kernels(point, cascade.einsums, cascade.name))
     if isinstance(spec.fusion, list):
         grouped = {label: index for index, labels in enumerate(spec.fusion) for label in labels}
         groups: dict[object, list[str]] = {}
         for einsum in cascade.einsums:
             groups.setdefault(grouped.get(einsum.label, einsum.label), []).append(einsum.label)
-        return tuple(
-            kernel
-            for labels in groups.values()
-            for kernel in unfused_kernels(point, tuple(cascade.by_label[name] for name in labels), "+".join(labels))
-        )
+        found = [unfused_kernels(point, tuple(cascade.by_label[name] for name in labels), "+".join(labels)) for labels in groups.values()]
+        return warmed(point, tuple(kernel for group in found for kernel in group))
     main = fused_kernel(point, main_einsums(point), spec.name)
     kernels = [*(helper_kernel(point, helper) for helper in spec.before), main, *(helper_kernel(point, helper) for helper in spec.after)]
     if _permutes(point):
@@ -62,7 +60,7 @@ def kernels_of(point: Point) -> tuple[Kernel, ...]:
     kernels = [*before, *kernels, *after]
     if main.splits > 1 and spec.split is not None and spec.split.combine == "kernel":
         kernels.append(combine_kernel(point, main.splits, f"{spec.name} combine"))
-    return tuple(kernels)
+    return warmed(point, tuple(kernels))
 
 
 def main_einsums(point: Point) -> tuple[Einsum, ...]:
@@ -322,7 +320,9 @@ def _mask(point: Point, kernels: tuple[Kernel, ...]) -> dict[str, Any]:
 
 
 def _assumptions(point: Point, clock: float, highest: float) -> tuple[str, ...]:
-    notes = [f"launch: {point.conditions.launch}", "inputs start in memory, not in a cache"]
+    kept = kept_share(point)
+    place = f"{kept:.0%} of the tensors are in the shared cache from the run before" if kept else "inputs start in memory, not in a cache"
+    notes = [f"launch: {point.conditions.launch}", place]
     if point.schedule.spec.cascade != point.cascade.name:
         notes.append(f"schedule {point.schedule.name} was written for {point.schedule.spec.cascade} and runs {point.cascade.name} here")
     fitted = point.schedule.fitted_on(point.context)

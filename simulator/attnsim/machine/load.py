@@ -134,6 +134,8 @@ def _level(name: str, level: LevelSpec, spec: ArchSpec, clocks: Mapping[str, Clo
         energy_j_per_byte=level.energy.value,
         bytes_per_cycle=per_cycle,
         clock=level.clock,
+        retains=None if level.retains is None else level.retains.value,
+        forgets=None if level.forgets is None else level.forgets.value,
     )
 
 

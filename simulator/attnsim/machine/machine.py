@@ -62,6 +62,7 @@ class Level:
     `capacity_bytes` is that of one instance (one device or one processor, see `per`). `bandwidth` (nominal) and `sustained` (measured,
     or nominal where nothing is known) are B/s of the whole machine. `bytes_per_cycle` is per processor, None for device levels.
     `clock` names its clock, None likewise. `latency_far_s` is to the other partition of a split cache, else equal to `latency_s`.
+    `retains` and `forgets`: shares of the capacity up to which a working set survives until the next run, and from which nothing does.
     """
 
     name: str
@@ -74,6 +75,8 @@ class Level:
     energy_j_per_byte: float
     bytes_per_cycle: float | None
     clock: str | None
+    retains: float | None = None
+    forgets: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,6 +103,8 @@ class LevelSpec(Group):
     """A memory level. Give ``bandwidth`` (whole machine) or ``bytes_per_cycle`` (one processor) with its ``clock``.
 
     Both are nominal; ``sustained`` is the share of it that was measured, so that it still holds when a what-if changes the nominal figure.
+    ``retains`` and ``forgets``, of a cache: shares of its capacity; of a working set up to the first, everything is still there when a
+    kernel is run again, of one from the second on, nothing.
     """
 
     per: Literal["device", "processor"] = "device"
@@ -113,6 +115,8 @@ class LevelSpec(Group):
     sustained: SourcedShare | None = None
     latency: SourcedSeconds | None = None
     far_latency: SourcedSeconds | None = None
+    retains: SourcedShare | None = None
+    forgets: SourcedShare | None = None
     energy: SourcedJoulePerByte
 
     @model_validator(mode="after")
@@ -121,6 +125,8 @@ class LevelSpec(Group):
             raise ValueError("give either bandwidth (whole machine) or bytes_per_cycle (one processor)")
         if (self.bytes_per_cycle is None) != (self.clock is None):
             raise FieldError("clock goes with bytes_per_cycle: give both or neither", "clock")
+        if (self.retains is None) != (self.forgets is None):
+            raise FieldError("retains goes with forgets: give both or neither", "retains")
         return self
 
 

@@ -25,6 +25,11 @@ class Conditions(Spec):
         default="graph",
         description="how the kernel is started: stream launch, CUDA graph node, or none (launches hidden behind a queue of work)",
     )
+    cache: Literal["cold", "warm"] = Field(
+        default="cold",
+        description="cold: inputs are in memory when the kernel starts; warm: what a run before left in the shared cache is still there, "
+        "as in a benchmark that repeats one call on the same tensors",
+    )
     permute: Literal["per_op", "per_model", "none"] = Field(
         default="per_op",
         description="who lays tokens out in the boxes of a neighborhood kernel: each operation, the model once, or nobody",
