@@ -18,7 +18,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """A validation whose verdict the test chooses."""
     seen = SimpleNamespace(names=None, ok=True)
 
-    def run_cases(names: Any) -> Any:
+    def run_cases(names: Any, **options: Any) -> Any:
         seen.names = tuple(names)
         return SimpleNamespace(ok=seen.ok, text=lambda: "the table", to_dict=lambda: {"summary": {}})
 

@@ -24,7 +24,7 @@ from attnsim.spec.yaml import load_yaml, validate
 VARIABLE: Final = "ATTNSIM_AICONFIGURATOR"
 """Environment variable that names the folder of the tables."""
 
-GET: Final = "pip install --no-deps aiconfigurator-core==0.12.0 and pip install pyarrow, or name a folder that has them with --data"
+GET: Final = "pip install --no-deps aiconfigurator-core==0.12.0, and pip install pyarrow to read them; or name their folder with --data DIR"
 _PLACES: Final = ("", "data", "systems/data", "aiconfigurator_core/systems/data", "aic-core/src/aiconfigurator_core/systems/data")
 _SUFFIX: Final = "_perf.parquet"
 _FRAMEWORKS: Final = ("sglang", "vllm", "trtllm")  # which one is meant when none is named
@@ -143,9 +143,7 @@ def pick(data: Path, system: str, op: str, framework: str | None = None, version
 
     Raises UsageError with the nearest name.
     """
-    systems = sorted(path.name for path in data.iterdir() if path.is_dir())
-    if system not in systems:
-        raise UsageError(f"AIConfigurator has no system '{system}'{_known(system, systems)}")
+    check_system(data, system)
     every = tables(data, system)
     chosen = [table for table in every if table.op == op]
     if not chosen:
@@ -161,6 +159,13 @@ def pick(data: Path, system: str, op: str, framework: str | None = None, version
     if version not in versions:
         raise UsageError(f"{system} {op} of {framework} has no version '{version}'{_known(version, versions)}")
     return chosen[versions.index(version)]
+
+
+def check_system(data: Path, system: str) -> None:
+    """Raise UsageError with the nearest name for a system that has no tables."""
+    systems = sorted(path.name for path in data.iterdir() if path.is_dir())
+    if system not in systems:
+        raise UsageError(f"AIConfigurator has no system '{system}'{_known(system, systems)}")
 
 
 def _known(word: str, names: list[str]) -> str:
@@ -219,17 +224,26 @@ def _call(key: tuple[Any, ...], decode: bool, time_s: float, times: int) -> Call
     return Call(source, batch, heads, groups, queries, keys, width, window, _dtype(dtype), _dtype(kept), time_s, times)
 
 
-_ATTENTION: Final = ("kernel_source", "batch_size", "isl", "step", "num_heads", "num_key_value_heads", "head_dim", "window_size", "attn_dtype",
-                     "kv_cache_dtype", "latency")  # fmt: skip
+def _product(key: tuple[Any, ...], time_s: float, times: int) -> Product:
+    source, dtype, m, n, k = key
+    return Product(source, _dtype(dtype), m, n, k, time_s, times)
+
+
+def _experts(key: tuple[Any, ...], time_s: float, times: int) -> ExpertLayer:
+    source, dtype, tokens, hidden, inter, top_k, experts, tp, ep, distribution = key
+    return ExpertLayer(source, _dtype(dtype), tokens, hidden, inter, top_k, experts, tp, ep, distribution, time_s, times)
+
+
+_ATTENTION: Final = ("kernel_source", "batch_size", "isl", "step", "num_heads", "num_key_value_heads", "head_dim", "window_size",
+                     "attn_dtype", "kv_cache_dtype", "latency")  # fmt: skip
 _EXPERTS: Final = ("kernel_source", "moe_dtype", "num_tokens", "hidden_size", "inter_size", "topk", "num_experts", "moe_tp_size",
                    "moe_ep_size", "distribution", "latency")  # fmt: skip
 _READERS: Final[dict[str, tuple[tuple[str, ...], Callable[[tuple[Any, ...], float, int], Row]]]] = {
     "context_attention": (_ATTENTION, lambda key, time_s, times: _call(key, False, time_s, times)),
     "generation_attention": (_ATTENTION, lambda key, time_s, times: _call(key, True, time_s, times)),
-    "gemm": (("kernel_source", "gemm_dtype", "m", "n", "k", "latency"),
-             lambda key, time_s, times: Product(key[0], _dtype(key[1]), *key[2:], time_s, times)),
-    "moe": (_EXPERTS, lambda key, time_s, times: ExpertLayer(key[0], _dtype(key[1]), *key[2:], time_s, times)),
-}  # fmt: skip
+    "gemm": (("kernel_source", "gemm_dtype", "m", "n", "k", "latency"), _product),
+    "moe": (_EXPERTS, _experts),
+}
 assert set(_READERS) == set(get_args(Op))
 
 

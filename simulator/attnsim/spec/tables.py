@@ -1,6 +1,6 @@
 """Measured tables of somebody else: what a reader needs to know of them, and which of them are scored, against which schedule.
 
-A folder `validation/<name>/` with `measured.yaml` (`MeasuredSpec`) and `kernels.yaml` (`KernelMap`); the numbers themselves are not shipped.
+A folder `validation/<name>/` with `measured.yaml` (`MeasuredSpec`) and `kernels.yaml` (`KernelMap`); the numbers are not shipped.
 """
 
 from __future__ import annotations

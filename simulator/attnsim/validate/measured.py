@@ -9,19 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from attnsim.errors import AttnsimError, MissingDataError, SpecError
+from attnsim.errors import AttnsimError
 from attnsim.importers.aiconfigurator import Call, find_data, kernel_map, pick, read
 from attnsim.spec.case import Target
 from attnsim.spec.library import load
 from attnsim.spec.tables import OP_OF, MeasuredSpec, TableSpec
 from attnsim.spec.yaml import load_yaml, validate
+from attnsim.validate.cases import MEASURED
 from attnsim.validate.fit import TwoParameters, fit_two
 from attnsim.validate.point import Shape, workload
 from attnsim.validate.predict import ArchRef, Predict, Prediction, engine, reason
 from attnsim.validate.stats import ErrorStats
-
-MEASURED = "measured.yaml"
-"""The file that makes a folder a case of measured tables."""
 
 CHUNK = 250
 ALONE = 1500
@@ -176,7 +174,8 @@ def _score(
     done = workers.run(table, spec, table.schedule, taken, table.name, progress)
     rows, failures = _scored(taken, done, spec.fit_rows)
     two = fit_two([(row.prediction.lower_bound_s, row.call.time_s) for row in rows if row.fitted])
-    return TableScore(table.name, table, _schedule_name(table.schedule), "", table.targets, rows, left_out, failures, repeats, held_out, two)
+    name = _schedule_name(table.schedule)
+    return TableScore(table.name, table, name, "", table.targets, rows, left_out, failures, repeats, held_out, two)
 
 
 def select(data: Path, table: TableSpec) -> tuple[list[Call], dict[str, int]]:
@@ -239,7 +238,8 @@ def _chunk(
     done: list[Outcome] = []
     for call in calls:
         try:
-            done.append(tuple(Prediction(*predict(question(call, schedule, cascade, conditions), arch))))
+            found = Prediction(*predict(question(call, schedule, cascade, conditions), arch))
+            done.append((found.latency_s, found.lower_bound_s, found.bound))
         except AttnsimError as error:
             done.append(reason(error))
     return done
@@ -260,7 +260,13 @@ class _Workers:
             self.pool.shutdown(cancel_futures=True)
 
     def run(
-        self, table: TableSpec, spec: MeasuredSpec, schedule: str | Mapping[str, Any], calls: Sequence[Call], name: str, progress: Progress | None
+        self,
+        table: TableSpec,
+        spec: MeasuredSpec,
+        schedule: str | Mapping[str, Any],
+        calls: Sequence[Call],
+        name: str,
+        progress: Progress | None,
     ) -> list[Outcome]:
         """Outcomes in the order of the calls."""
         written = schedule if isinstance(schedule, str) else schedule.get("extends", "")

@@ -26,7 +26,7 @@ ROWS = ("line", "row", "measured", "predicted", "error", "best possible", "set",
 def report_text(report: ValidationReport) -> str:
     """One summary table for all cases, what needs explaining, then every row of the cases asked for by name."""
     if not report.cases:
-        return "\n".join(line.rstrip() for line in _tables(report))
+        return "\n".join(line.rstrip() for line in [*_tables(report), *report.notes])
     lines = ["|error| of the predicted time; fitted: rows the schedule's constants were fitted on, held out: all others", ""]
     lines += table(SUMMARY, [row for case in report.cases for row in _summary(case)], right=range(2, 13)).split("\n")
     everything, held_out, fitted = report.stats(), report.stats(False), report.stats(True)
@@ -41,7 +41,8 @@ def report_text(report: ValidationReport) -> str:
     for case in report.cases:
         if case.name in report.detailed:
             lines += ["", *_details(case)]
-    lines += ["", *_tables(report)] if report.tables else []
+    lines += ["", *_tables(report)] if report.tables or report.measured else []
+    lines += ["", *report.notes] if report.notes else []
     return "\n".join(line.rstrip() for line in lines)
 
 
@@ -50,6 +51,12 @@ def _tables(report: ValidationReport) -> Iterator[str]:
         if index:
             yield ""
         yield from tables_text(score, score.name in report.detailed)
+    for index, measured in enumerate(report.measured):
+        if index or report.tables:
+            yield ""
+        from attnsim.validate.render_measured import measured_text
+
+        yield from measured_text(measured, measured.name in report.detailed)
 
 
 def percent(fraction: float | None, signed: bool = False) -> str:
