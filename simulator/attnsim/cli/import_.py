@@ -43,7 +43,7 @@ def command(
     version: str | None,
     data: str | None,
 ) -> None:
-    """Turn a TeAAL, accelforge or Hugging Face file into attnsim's own.
+    """Turn a TeAAL, accelforge, Hugging Face or AIConfigurator file into attnsim's own.
 
     TeAAL's `einsum:` and `mapping:`, and accelforge's `rank_sizes` and `einsums`, as far as attnsim can say the same: what it cannot is
     refused with its place (exit 3), what it reads otherwise than written is told on stderr. The documents are called NAME.cascade.yaml,

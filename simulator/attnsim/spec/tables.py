@@ -113,10 +113,10 @@ class MeasuredSpec(Spec):
     @model_validator(mode="after")
     def _names(self) -> MeasuredSpec:
         known = [table.name for table in self.tables]
+        if len(set(known)) != len(known):
+            raise FieldError("two tables have one name", "tables")
         for index, transfer in enumerate(self.transfers):
             for field, name in (("table", transfer.table), ("baseline", transfer.baseline)):
                 if name and name not in known:
                     raise FieldError(f"no table is called {name!r}", "transfers", index, field)
-        if len(set(known)) != len(known):
-            raise FieldError("two tables have one name", "tables")
         return self
