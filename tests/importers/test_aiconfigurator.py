@@ -35,7 +35,7 @@ def read(data: Path, op: str, **more: Any) -> tuple[aic.Row, ...]:
 
 def test_prefill_has_as_many_queries_as_keys_and_decode_one_query_over_the_step_and_itself(data: Path) -> None:
     first = read(data, "context_attention")[0]
-    assert first == aic.Call("fa3", 1, 32, 8, 4096, 4096, 128, 0, "bf16", "bf16", pytest.approx(5e-4))
+    assert first == aic.Call("fa3", 1, 32, 8, 4096, 4096, 128, 128, 0, "bf16", "bf16", pytest.approx(5e-4))
     (decode,) = read(data, "generation_attention")
     assert isinstance(decode, aic.Call) and (decode.queries, decode.keys, decode.batch) == (1, 8192, 16)
 
@@ -59,6 +59,15 @@ def test_windows_count_the_own_key_and_do_nothing_where_they_reach_all_keys(tmp_
     assert [row.left for row in read(tmp_path, "context_attention") if isinstance(row, aic.Call)] == [127, None, None]
     write(tmp_path, "context_attention", [old], version="0.5.15")
     assert [row.left for row in read(tmp_path, "context_attention") if isinstance(row, aic.Call)] == [None]
+
+
+def test_sglang_times_heads_of_192_with_values_of_128(tmp_path: Path) -> None:
+    for framework in ("sglang", "vllm"):
+        write(tmp_path, "context_attention", [CONTEXT, {**CONTEXT, "head_dim": 192}], framework=framework)
+    widths = {
+        f: [r.head_dim_v for r in read(tmp_path, "context_attention", framework=f) if isinstance(r, aic.Call)] for f in ("sglang", "vllm")
+    }
+    assert widths == {"sglang": [128, 128], "vllm": [128, 192]}
 
 
 def test_the_newest_version_of_the_first_framework_is_taken(data: Path) -> None:

@@ -58,6 +58,7 @@ class Call:
     queries: int
     keys: int
     head_dim: int
+    head_dim_v: int
     window: int
     dtype: str
     kv_dtype: str
@@ -189,7 +190,7 @@ def read(table: TableFile) -> tuple[Row, ...]:
     columns, build = _READERS[table.op]
     for values in _records(table, columns):
         found.setdefault(tuple(values[:-1]), []).append(values[-1] * 1e-3)
-    return tuple(build(key, median(times), len(times)) for key, times in found.items())
+    return tuple(build(table, key, median(times), len(times)) for key, times in found.items())
 
 
 def _records(table: TableFile, columns: tuple[str, ...]) -> Iterator[tuple[Any, ...]]:
@@ -217,19 +218,20 @@ def _dtype(name: str) -> str:
     return kernel_map().dtypes.get(name, name)
 
 
-def _call(key: tuple[Any, ...], decode: bool, time_s: float, times: int) -> Call:
+def _call(table: TableFile, key: tuple[Any, ...], time_s: float, times: int) -> Call:
     source, batch, isl, step, heads, groups, width, window, dtype, kept = key
     # generation: one new query, whose key and value were appended to `step` older ones before the call
-    queries, keys = (isl, isl + step) if decode else (isl, isl)
-    return Call(source, batch, heads, groups, queries, keys, width, window, _dtype(dtype), _dtype(kept), time_s, times)
+    queries, keys = (isl, isl + step) if table.op == "generation_attention" else (isl, isl)
+    said = (rule.head_dim_v for rule in kernel_map().widths if (rule.framework, rule.head_dim) == (table.framework, width))
+    return Call(source, batch, heads, groups, queries, keys, width, next(said, width), window, _dtype(dtype), _dtype(kept), time_s, times)
 
 
-def _product(key: tuple[Any, ...], time_s: float, times: int) -> Product:
+def _product(_: TableFile, key: tuple[Any, ...], time_s: float, times: int) -> Product:
     source, dtype, m, n, k = key
     return Product(source, _dtype(dtype), m, n, k, time_s, times)
 
 
-def _experts(key: tuple[Any, ...], time_s: float, times: int) -> ExpertLayer:
+def _experts(_: TableFile, key: tuple[Any, ...], time_s: float, times: int) -> ExpertLayer:
     source, dtype, tokens, hidden, inter, top_k, experts, tp, ep, distribution = key
     return ExpertLayer(source, _dtype(dtype), tokens, hidden, inter, top_k, experts, tp, ep, distribution, time_s, times)
 
@@ -238,9 +240,9 @@ _ATTENTION: Final = ("kernel_source", "batch_size", "isl", "step", "num_heads", 
                      "attn_dtype", "kv_cache_dtype", "latency")  # fmt: skip
 _EXPERTS: Final = ("kernel_source", "moe_dtype", "num_tokens", "hidden_size", "inter_size", "topk", "num_experts", "moe_tp_size",
                    "moe_ep_size", "distribution", "latency")  # fmt: skip
-_READERS: Final[dict[str, tuple[tuple[str, ...], Callable[[tuple[Any, ...], float, int], Row]]]] = {
-    "context_attention": (_ATTENTION, lambda key, time_s, times: _call(key, False, time_s, times)),
-    "generation_attention": (_ATTENTION, lambda key, time_s, times: _call(key, True, time_s, times)),
+_READERS: Final[dict[str, tuple[tuple[str, ...], Callable[[TableFile, tuple[Any, ...], float, int], Row]]]] = {
+    "context_attention": (_ATTENTION, _call),
+    "generation_attention": (_ATTENTION, _call),
     "gemm": (("kernel_source", "gemm_dtype", "m", "n", "k", "latency"), _product),
     "moe": (_EXPERTS, _experts),
 }

@@ -77,5 +77,5 @@ def _line(row: Row, kernel: str, table: TableFile) -> tuple[str | int, ...]:
         sizes = row.tokens, row.hidden, row.inter, row.top_k, row.experts, row.tp, row.ep
         return backend, kernel, row.dtype, *sizes, row.distribution, time_us
     causal = int(row.queries > 1 or row.left is not None)  # one query sees every key, or a window that ends with its own
-    sizes = row.batch, row.heads_q, row.heads_kv, row.queries, row.keys, row.head_dim, row.head_dim
+    sizes = row.batch, row.heads_q, row.heads_kv, row.queries, row.keys, row.head_dim, row.head_dim_v
     return backend, kernel, "forward", row.dtype, *sizes, causal, "" if row.left is None else row.left, time_us

@@ -46,6 +46,15 @@ class KernelRule(Spec):
         return all(not allowed or value in allowed for allowed, value in pairs)
 
 
+class ValueWidth(Spec):
+    """Rows whose V is not as wide as their head_dim, which is what the tables have a column for."""
+
+    framework: str
+    head_dim: Size
+    head_dim_v: Size
+    source: str = Field(description="how that is known")
+
+
 class FaultyTable(Spec):
     """A table known to be wrong, and how."""
 
@@ -66,6 +75,7 @@ class KernelMap(Spec):
     machines: dict[str, str] = Field(description="system of the tables -> arch of the library")
     dtypes: dict[str, Dtype] = Field(description="format of the tables -> format; rows in another are left out")
     kernels: list[KernelRule] = Field(description="the first rule that holds wins")
+    widths: list[ValueWidth] = []
     faulty: list[FaultyTable] = []
 
 

@@ -16,7 +16,7 @@ from attnsim.spec.library import load
 from attnsim.spec.tables import OP_OF, MeasuredSpec, TableSpec
 from attnsim.spec.yaml import load_yaml, validate
 from attnsim.validate.cases import MEASURED
-from attnsim.validate.fit import TwoParameters, fit_two
+from attnsim.validate.fit import TwoParameters, fit_two, roofline_s
 from attnsim.validate.point import Shape, workload
 from attnsim.validate.predict import ArchRef, Predict, Prediction, engine, reason
 from attnsim.validate.stats import ErrorStats
@@ -70,15 +70,15 @@ class TableScore:
         return ErrorStats.of((row.error for row in taken), sum(row.below_floor for row in taken))
 
     def roofline(self) -> ErrorStats:
-        """Errors of the certified lower bound taken for the answer, on the held-out rows."""
-        return ErrorStats.of(row.prediction.lower_bound_s / row.call.time_s - 1 for row in self.rows if not row.fitted)
+        """Errors of the roofline on the held-out rows."""
+        return ErrorStats.of(roofline_s(row.call, self.table.arch) / row.call.time_s - 1 for row in self.rows if not row.fitted)
 
     def two_parameters(self) -> ErrorStats:
         """Errors of the two-parameter fit on the held-out rows."""
         if self.two is None:
             return ErrorStats.of(())
-        two = self.two
-        return ErrorStats.of(two.time_s(row.prediction.lower_bound_s) / row.call.time_s - 1 for row in self.rows if not row.fitted)
+        held_out = (row.call for row in self.rows if not row.fitted)
+        return ErrorStats.of(self.two.time_s(roofline_s(call, self.table.arch)) / call.time_s - 1 for call in held_out)
 
     @property
     def target_met(self) -> bool | None:
@@ -173,7 +173,7 @@ def _score(
     taken = calls if sample is None else calls[: spec.fit_rows + sample]
     done = workers.run(table, spec, table.schedule, taken, table.name, progress)
     rows, failures = _scored(taken, done, spec.fit_rows)
-    two = fit_two([(row.prediction.lower_bound_s, row.call.time_s) for row in rows if row.fitted])
+    two = fit_two([(roofline_s(row.call, table.arch), row.call.time_s) for row in rows if row.fitted])
     name = _schedule_name(table.schedule)
     return TableScore(table.name, table, name, "", table.targets, rows, left_out, failures, repeats, held_out, two)
 
@@ -226,7 +226,7 @@ def question(call: Call, schedule: str | Mapping[str, Any], cascade: str, condit
     """The engine's input for a row. A decode row has one query, which sees every key."""
     causal = call.queries > 1
     mask = None if call.left is None else {"kind": "window", "left": call.left, "right": 0}
-    shape = Shape(call.batch, call.heads_q, call.heads_kv, call.queries, call.keys, call.head_dim, call.head_dim, causal)
+    shape = Shape(call.batch, call.heads_q, call.heads_kv, call.queries, call.keys, call.head_dim, call.head_dim_v, causal)
     made = workload(shape, name="row", dtype=call.dtype, direction="forward", cascade=cascade, mask=mask, schedule=None, conditions=None)
     return {**made, "schedule": schedule, "conditions": dict(conditions)}
 

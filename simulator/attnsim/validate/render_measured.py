@@ -114,7 +114,7 @@ def _dict(one: TableScore, rows: bool) -> dict[str, Any]:
             {
                 "set": "fitted" if row.fitted else "held_out", "kernel_source": row.call.source, "batch": row.call.batch,
                 "heads_q": row.call.heads_q, "heads_kv": row.call.heads_kv, "seqlen_q": row.call.queries, "seqlen_kv": row.call.keys,
-                "head_dim": row.call.head_dim, "window": row.call.left, "measured_s": row.call.time_s,
+                "head_dim": row.call.head_dim, "head_dim_v": row.call.head_dim_v, "window": row.call.left, "measured_s": row.call.time_s,
                 "predicted_s": row.prediction.latency_s, "lower_bound_s": row.prediction.lower_bound_s, "error": row.error,
                 "bound": row.prediction.bound or None,
             }
