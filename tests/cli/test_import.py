@@ -54,10 +54,15 @@ def test_a_folder_gets_files_that_check_and_run(call: Any, gemm: Path, tmp_path:
 
 
 def test_the_examples_of_the_help_run(call: Any, gemm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("pyarrow")
+    from aic_tables import GENERATION, write
+
+    write(tmp_path / "tables", "generation_attention", [GENERATION], framework="vllm")
+    monkeypatch.setenv("ATTNSIM_AICONFIGURATOR", str(tmp_path / "tables"))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "config.json").write_text(LLAMA)
     examples = [line.split() for line in call("import", "--help").out.splitlines() if line.strip().startswith("attnsim import")]
-    assert len(examples) == 3
+    assert len(examples) == 4
     for example in examples:
         assert call(*example[1:]).code == 0
 
@@ -169,3 +174,28 @@ def test_a_config_is_never_written_over(call: Any, tmp_path: Path) -> None:
     path.write_text(LLAMA)
     done = call("import", str(path), "-o", str(path))
     assert done.code == 2 and "would be written over" in done.err and path.read_text() == LLAMA
+
+
+def test_a_measured_table_becomes_a_file_that_validate_scores(call: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("pyarrow")
+    from aic_tables import CONTEXT, GENERATION, write
+
+    write(tmp_path, "context_attention", [CONTEXT, {**CONTEXT, "isl": 2048, "latency": 0.2}, {**CONTEXT, "kernel_source": "triton"}])
+    write(tmp_path, "generation_attention", [GENERATION])
+    where = ("--data", str(tmp_path))
+    assert call("import", "aiconfigurator", *where).out.splitlines()[1].split() == ["h100_sxm", "2"]
+    assert "context_attention" in call("import", "aiconfigurator", "h100_sxm", *where).out
+    file = str(tmp_path / "prefill.csv")
+    done = call("import", "aiconfigurator", "h100_sxm", "context_attention", *where, "-o", file)
+    assert (done.code, done.out) == (0, "") and "sglang 0.5.14: 2 rows" in done.err and "Triton" in done.err
+    scored = json.loads(call("validate", "--measurements", file, "--arch", "h100_sxm", "--format", "json").out)
+    assert scored["summary"]["n"] == 2 and scored["skipped"] == []
+
+    done = call("import", "aiconfigurator", "h100", "gemm", *where)
+    assert (done.code, done.out) == (2, "") and "did you mean 'h100_sxm'?" in done.err and done.err.count("\n") == 1
+    assert call("import", "aiconfigurator", "h100_sxm", "gemm", "again", *where).code == 2
+    assert call("import", "config.json", "--data", str(tmp_path)).code == 2
+    done = call("import", "aiconfigurator", "h100_sxm", "gemm", "--data", str(tmp_path / "none"))
+    assert done.code == 5 and done.err.count("\n") == 1
+    monkeypatch.setenv("ATTNSIM_AICONFIGURATOR", str(tmp_path))
+    assert call("import", "aiconfigurator").code == 0

@@ -18,7 +18,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """A validation whose verdict the test chooses."""
     seen = SimpleNamespace(names=None, ok=True)
 
-    def run_cases(names: Any) -> Any:
+    def run_cases(names: Any, **options: Any) -> Any:
         seen.names = tuple(names)
         return SimpleNamespace(ok=seen.ok, text=lambda: "the table", to_dict=lambda: {"summary": {}})
 
@@ -77,3 +77,28 @@ def test_options_that_do_not_fit_are_usage_errors(args: tuple[str, ...], says: s
 def test_a_missing_measurement_file_is_one_line(call: Any, tmp_path: Path) -> None:
     done = call("validate", "--measurements", str(tmp_path / "none.csv"), "--arch", "h100_sxm")
     assert done.code in (2, 3, 5) and len(done.err.splitlines()) == 1 and "none.csv" in done.err
+
+
+def test_tables_that_are_not_here_exit_5_with_one_line(call: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ATTNSIM_AICONFIGURATOR", raising=False)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    done = call("validate", "aiconfigurator")
+    assert (done.code, done.out) == (5, "") and done.err.count("\n") == 1
+    assert "pip install --no-deps aiconfigurator-core==0.12.0" in done.err
+
+
+def test_measured_tables_are_scored_from_a_folder(call: Any, tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    from aic_tables import CONTEXT, write
+
+    write(tmp_path, "context_attention", [{**CONTEXT, "isl": n} for n in (1024, 2048, 4096)])
+    case = tmp_path / "mine"
+    case.mkdir()
+    (case / "measured.yaml").write_text(
+        "attnsim: 1\nkind: measured-tables\nname: mine\ntitle: Mine\nsource: me\nlicence: none\nfit_rows: 1\ntables:\n"
+        "  - {name: t, arch: h100_sxm, phase: prefill, system: h100_sxm, framework: sglang, version: 0.5.14, schedule: flash-attention-3}\n"
+    )
+    done = call("validate", str(case), "--data", str(tmp_path), "--sample", "1", "--format", "json")
+    (made,) = json.loads(done.out)["measured"]
+    assert made["tables"][0]["held_out"]["n"] == 1 and made["tables"][0]["held_out_rows"] == 2 and "t: 2 of 2 rows" in done.err
+    assert call("validate", str(case), "--data", str(tmp_path), "--sample", "0").code == 2

@@ -32,7 +32,7 @@ COMMANDS: dict[str, str] = {
     "show": "Print a library entry or a file as attnsim resolves it.",
     "check": "Check spec files: every error of every file, with its place.",
     "schema": "Print the JSON Schema of a kind of spec, for editors.",
-    "import": "Turn a TeAAL, accelforge or Hugging Face file into attnsim's own.",
+    "import": "Turn a TeAAL, accelforge, Hugging Face or AIConfigurator file into attnsim's own.",
     "taxonomy": "Count the passes of every attention cascade and list the algorithms.",
     "validate": "Compare predictions with published or measured times.",
     "lint-measurements": "Find measured times that cannot be: faster than physics, contradicting.",

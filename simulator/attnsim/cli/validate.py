@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from attnsim.cli.common import check_writable, cli_command, deliver, format_option, narrate, output_option, pick_format
+from attnsim.cli.common import State, check_writable, cli_command, deliver, format_option, narrate, output_option, pick_format
 from attnsim.errors import UsageError
+
+if TYPE_CHECKING:
+    from attnsim.validate import MeasurementReport, ValidationReport
 
 FORMATS = ("text", "json")
 
@@ -24,6 +29,8 @@ FORMATS = ("text", "json")
 @click.option("--arch", metavar="ARCH", help="The machine the measurements were taken on.")
 @click.option("--report", "page", metavar="FILE.html", help="Write the tables and the figure as one HTML page, too.")
 @click.option("--figure", metavar="FILE.svg", help="Draw measured against predicted times (SVG, PDF or PNG), too.")
+@click.option("--data", metavar="DIR", help="Folder of the measured tables that aiconfigurator reads.")
+@click.option("--sample", type=click.IntRange(1), metavar="N", help="Score only N held-out rows of each measured table.")
 @format_option(*FORMATS)
 @output_option
 def command(
@@ -32,6 +39,8 @@ def command(
     arch: str | None,
     page: str | None,
     figure: str | None,
+    data: str | None,
+    sample: int | None,
     format_: str | None,
     output: str | None,
 ) -> int:
@@ -43,6 +52,9 @@ def command(
 
     A file of measurements has the columns of one or more kinds of kernel: attention, matrix products, norms and activations, collectives,
     whole models, copies and launches. Its rows are scored by kernel, beside rooflines and published formulas.
+
+    The case aiconfigurator scores the measured tables of NVIDIA's AIConfigurator, which are read where they lie and not shipped: by name
+    all their rows, else a sample of each, or none where they are missing.
     """
     if measurements is not None and cases:
         raise UsageError("--measurements scores one file; leave the case names out")
@@ -57,7 +69,10 @@ def command(
         check_ending(Path(figure))
     from attnsim.validate import run_cases, score_measurements
 
-    report = score_measurements(measurements, arch) if measurements is not None and arch is not None else run_cases(cases)
+    if measurements is not None and arch is not None:
+        report: MeasurementReport | ValidationReport = score_measurements(measurements, arch)
+    else:
+        report = run_cases(cases, data=data, sample=sample, progress=_progress)
     if pick_format(format_, output, FORMATS) == "json":
         from attnsim.report.export import to_json
 
@@ -70,3 +85,13 @@ def command(
         for written in write(report, page, figure):
             narrate(f"wrote {written}")
     return 0 if report.ok else 1
+
+
+def _progress(table: str, done: int, rows: int) -> None:
+    """A line of stderr for each table, which counts while somebody watches."""
+    state = click.get_current_context().find_root().obj
+    if isinstance(state, State) and state.quiet:
+        return
+    watched = sys.stderr.isatty()
+    if watched or done == rows:
+        click.echo(f"{chr(13) * watched}{table}: {done} of {rows} rows", err=True, nl=done == rows)

@@ -24,8 +24,8 @@ COLUMNS = (
 )  # fmt: skip
 """Columns every reference.csv has; a case may carry more."""
 
-CASE, TABLE = "case.yaml", "table.yaml"
-"""The files that make a folder a case of measured kernels, or a set of published tables."""
+CASE, TABLE, MEASURED = "case.yaml", "table.yaml", "measured.yaml"
+"""The files that make a folder a case of measured kernels, a set of published tables, or of measured ones that are not shipped."""
 
 MACHINES = "measured"
 """Folder of the cases of measured machines."""
@@ -128,16 +128,21 @@ def table_folders() -> dict[str, Path]:
     return _found(f"*/{TABLE}")
 
 
+def measured_folders() -> dict[str, Path]:
+    """As `folders`, of measured tables."""
+    return _found(f"*/{MEASURED}")
+
+
 def find(name: str) -> Path:
     """Folder of a case or table by name (`-` and `_` are the same, case is ignored) or path. Raises SpecError with the nearest name."""
-    every = {**machine_folders(), **table_folders(), **folders()}
+    every = {**measured_folders(), **machine_folders(), **table_folders(), **folders()}
     known = {_plain(known): folder for known, folder in every.items()}
     if _plain(name) in known:
         return known[_plain(name)]
     path = Path(name)
-    if path.name in (CASE, TABLE) and path.is_file():
+    if path.name in (CASE, TABLE, MEASURED) and path.is_file():
         return path.parent
-    if (path / CASE).is_file() or (path / TABLE).is_file():
+    if any((path / file).is_file() for file in (CASE, TABLE, MEASURED)):
         return path
     raise SpecError(f"no validation case {name!r}{suggest(name, list(every))}; `attnsim validate` without a name runs them all")
 

@@ -27,7 +27,7 @@ ROWS = ("line", "row", "measured", "predicted", "error", "best possible", "set",
 def report_text(report: ValidationReport) -> str:
     """One summary table for all cases, what needs explaining, then every row of the cases asked for by name."""
     if not report.cases:
-        return "\n".join(line.rstrip() for line in _tables(report))
+        return "\n".join(line.rstrip() for line in [*_tables(report), *report.notes])
     lines = ["|error| of the predicted time; fitted: rows the schedule's constants were fitted on, held out: all others", ""]
     lines += table(SUMMARY, [row for case in report.cases for row in summary_rows(case)], right=range(2, 13)).split("\n")
     everything, held_out, fitted = report.stats(), report.stats(False), report.stats(True)
@@ -42,7 +42,8 @@ def report_text(report: ValidationReport) -> str:
     for case in report.cases:
         if case.name in report.detailed:
             lines += ["", *_details(case)]
-    lines += ["", *_tables(report)] if report.tables or report.machines else []
+    lines += ["", *_tables(report)] if report.tables or report.machines or report.measured else []
+    lines += ["", *report.notes] if report.notes else []
     return "\n".join(line.rstrip() for line in lines)
 
 
@@ -55,6 +56,12 @@ def _tables(report: ValidationReport) -> Iterator[str]:
         if index or report.tables:
             yield ""
         yield from machine_lines(machine, machine.name in report.detailed)
+    for index, measured in enumerate(report.measured):
+        if index or report.tables or report.machines:
+            yield ""
+        from attnsim.validate.render_measured import measured_text
+
+        yield from measured_text(measured, measured.name in report.detailed)
 
 
 def _sentence(stats: ErrorStats) -> str:

@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from attnsim.errors import AttnsimError
+from attnsim.errors import AttnsimError, MissingDataError
 from attnsim.spec.case import Target
-from attnsim.validate.cases import CASE, TABLE, Case, CasePoint, Group, find, folders, load_case, machine_folders, table_folders
+from attnsim.validate.cases import (
+    CASE,
+    MEASURED,
+    TABLE,
+    Case,
+    CasePoint,
+    Group,
+    find,
+    folders,
+    load_case,
+    machine_folders,
+    measured_folders,
+    table_folders,
+)
 from attnsim.validate.machinecase import MachineScore, is_machine_case, score_machine
+from attnsim.validate.measured import MeasuredScore, Progress, score_measured
 from attnsim.validate.predict import Ceiling, Predict, Prediction, engine, machine_ceiling, reason
 from attnsim.validate.published import TablesScore, score_tables
 from attnsim.validate.stats import ErrorStats
+
+BRIEF = 300
+"""Held-out rows of each measured table that are scored when no case is named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +127,13 @@ class ValidationReport:
     detailed: frozenset[str]
     tables: tuple[TablesScore, ...] = ()
     machines: tuple[MachineScore, ...] = ()
+    measured: tuple[MeasuredScore, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
         """Every target met, nothing refused, no unexplained row below the floor, every published table given back."""
-        return all(score.ok for scores in (self.cases, self.tables, self.machines) for score in scores)
+        return all(score.ok for part in (self.cases, self.tables, self.machines, self.measured) for score in part)
 
     def stats(self, fitted: bool | None = None) -> ErrorStats:
         """Statistics over the rows of all kernel cases (a ceiling is no kernel): all, fitted or held out."""
@@ -143,21 +163,41 @@ def stats_of(points: Iterable[ScoredPoint]) -> ErrorStats:
 
 
 def run_cases(
-    names: Sequence[str] = (), *, verbose: bool = False, predict: Predict = engine, ceiling: Ceiling = machine_ceiling
+    names: Sequence[str] = (),
+    *,
+    verbose: bool = False,
+    predict: Predict = engine,
+    ceiling: Ceiling = machine_ceiling,
+    data: str | os.PathLike[str] | None = None,
+    sample: int | None = None,
+    progress: Progress | None = None,
 ) -> ValidationReport:
     """Score validation cases, named or (without names) all that ship; the named ones, or with `verbose` all, show every row.
 
-    `predict` and `ceiling` take attnsim's place when a baseline is to be scored on the same rows.
-    Raises SpecError for an unknown case or a faulty one; a row the engine refuses is reported, not raised.
+    `predict` and `ceiling` take attnsim's place when a baseline is to be scored on the same rows. Of measured tables, which lie in the
+    folder `data`, `sample` held-out rows each are scored: left out, all of those named, and `BRIEF` where none is.
+    Raises SpecError for an unknown case or a faulty one, MissingDataError where the tables of a named one are missing; a row the engine
+    refuses is reported, not raised.
     """
-    every = [*folders().values(), *table_folders().values(), *machine_folders().values()]
+    every = (*folders().values(), *table_folders().values(), *machine_folders().values(), *measured_folders().values())
     chosen = dict.fromkeys([find(name) for name in names] if names else every)
     about = {folder: is_machine_case(folder) for folder in chosen if (folder / CASE).is_file()}
     scores = tuple(score_case(load_case(folder), predict=predict, ceiling=ceiling) for folder, machine in about.items() if not machine)
     tables = tuple(score_tables(folder) for folder in chosen if (folder / TABLE).is_file())
     machines = tuple(score_machine(folder, predict=predict) for folder, machine in about.items() if machine)
-    shown = frozenset(score.name for part in (scores, tables, machines) for score in part) if names or verbose else frozenset()
-    return ValidationReport(scores, shown, tables, machines)
+    measured, notes = list[MeasuredScore](), list[str]()
+    for folder in chosen:
+        if (folder / MEASURED).is_file():
+            try:
+                rows = sample if names or sample is not None else BRIEF
+                measured.append(score_measured(folder, data, sample=rows, predict=predict, progress=progress))
+            except MissingDataError as error:
+                if names or data is not None:
+                    raise
+                notes.append(f"{folder.name} is not scored: {reason(error)}")
+    known = (score.name for part in (scores, tables, machines, measured) for score in part)
+    shown = frozenset(known if names or verbose else ())
+    return ValidationReport(scores, shown, tables, machines, tuple(measured), tuple(notes))
 
 
 def score_case(case: Case, *, predict: Predict = engine, ceiling: Ceiling = machine_ceiling) -> CaseScore:

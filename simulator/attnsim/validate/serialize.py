@@ -7,6 +7,7 @@ from typing import Any
 from attnsim import __version__
 from attnsim.validate.cases import CasePoint
 from attnsim.validate.records import Record
+from attnsim.validate.render_measured import measured_dict
 from attnsim.validate.render_published import tables_dict
 from attnsim.validate.scoring import CaseScore, GroupScore, ScoredPoint, ValidationReport
 
@@ -24,6 +25,8 @@ def report_dict(report: ValidationReport) -> dict[str, Any]:
         "cases": [_case(score, score.name in report.detailed) for score in report.cases],
         "tables": [tables_dict(score, score.name in report.detailed) for score in report.tables],
         "machines": [score.to_dict(score.name in report.detailed) for score in report.machines],
+        "measured": [measured_dict(score, score.name in report.detailed) for score in report.measured],
+        "notes": list(report.notes),
     }
 
 
