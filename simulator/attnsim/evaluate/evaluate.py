@@ -58,7 +58,7 @@ def kernels_of(point: Point) -> tuple[Kernel, ...]:
         kernels = [permute_kernel(point, inputs, PERMUTE), *kernels, permute_kernel(point, outputs, UNPERMUTE)]
     before, after = selection_kernels(point, kernels_of)
     kernels = [*before, *kernels, *after]
-    if main.splits > 1 and spec.split is not None and spec.split.combine == "kernel":
+    if spec.split is not None and (spec.split.combine == "always" or (main.splits > 1 and spec.split.combine == "kernel")):
         kernels.append(combine_kernel(point, main.splits, f"{spec.name} combine"))
     return warmed(point, tuple(kernels))
 

@@ -15,7 +15,7 @@ from attnsim.errors import InfeasibleError
 from attnsim.evaluate.makespan import makespan
 from attnsim.evaluate.occupancy import Occupancy, occupancy
 from attnsim.evaluate.point import Point
-from attnsim.evaluate.traffic import Grid, Traffic, fill_bytes, fused_traffic, tile_bytes
+from attnsim.evaluate.traffic import Grid, Traffic, fill_bytes, fused_traffic, inputs_of, tile_bytes
 from attnsim.evaluate.walks import HeadWalks, Rounds, grid_rounds, key_walks, merged_rounds, query_walks
 from attnsim.evaluate.work import CtaWork, Ops, cta_work, extents
 from attnsim.mask.base import TileWalk
@@ -100,7 +100,8 @@ def fused_kernel(point: Point, einsums: tuple[Einsum, ...], name: str, walk: Til
     reduced = spec.split is not None and spec.split.rank == point.key  # splitting the queries of a CTA leaves nothing to combine
     grid = Grid(tile, tiled, walked, batch_order, ctas, visits, heads, pack, tiles * splits, slots, splits if reduced else 1)
     fill = fill_bytes(point, einsums, grid)
-    costs = _costs(point, work, rounds, fill, min(1.0, slots / max(1, ctas)))
+    per_tile = tile_cycles(point, {**work.per_tile.cycles, **_load_cycles(point, einsums, grid)})
+    costs = _costs(point, work, per_tile, rounds, fill, grid)
     alone = schedule.constant(spec.constants.alone, point.context, 1.0)
     if schedule.order(point.context) == "longest-first":
         pattern = sorted(((count * repeat, cost) for count, cost in costs), key=lambda item: -item[1])
@@ -193,7 +194,7 @@ def _split(point: Point, rounds: Rounds, heads: int, slots: int) -> tuple[int, R
         each = min(share, ceil(masked / grid)) if masked else 0
         shares: Rounds = ((longer, share, each), (grid - longer, share - 1, min(each, share - 1)))
         return max(1, ceil(grid / max(1, tiles * heads))), tuple(r for r in shares if r[0]), 1, grid
-    count = split_count(split, heads * tiles, longest, point.machine.processors)
+    count = split_count(split, heads * tiles, longest, point.machine.processors, point.requests)
     if count == 1:
         return 1, rounds, heads, tiles * heads
     pieces: list[tuple[int, int, int]] = []
@@ -217,17 +218,37 @@ def _shares(visited: int, partial: int, count: int, at_end: bool) -> list[tuple[
     return pieces[::-1]
 
 
-def _costs(point: Point, work: CtaWork, rounds: Rounds, fill: float, first: float) -> list[tuple[int, float]]:
-    """(CTAs, cycles of a processor each) in launch order. `first`: share of the CTAs that are the first on their slot."""
-    schedule, spec, machine = point.schedule, point.schedule.spec, point.machine
-    per_tile = tile_cycles(point, work.per_tile.cycles)
+def _port(point: Point, efficiency: float = 1.0) -> float:
+    """Bytes per cycle that one processor gets of the shared cache, or of memory where there is none."""
+    machine = point.machine
+    near = machine.levels[point.shared if point.shared is not None else 0]
+    return efficiency * near.sustained / machine.processors / machine.clock(next(iter(machine.units)))
+
+
+def _load_cycles(point: Point, einsums: tuple[Einsum, ...], grid: Grid) -> dict[str, float]:
+    """Cycles in which a processor gets the tiles of a step of the walk, where the schedule says what its loads reach."""
+    efficiency = point.schedule.constant(point.schedule.spec.constants.load_efficiency, point.context, 0.0)
+    if not efficiency:
+        return {}
+    inside, walked = extents(point, grid.tile), set(grid.walked)
+    moved = sum(tile_bytes(point, n, inside, grid.pack) for n in inputs_of(einsums) if walked & set(point.cascade.tensor_ranks(n)))
+    return {"load": moved / _port(point, efficiency)}
+
+
+def _costs(point: Point, work: CtaWork, per_tile: float, rounds: Rounds, fill: float, grid: Grid) -> list[tuple[int, float]]:
+    """(CTAs, cycles of a processor each) in launch order."""
+    schedule, spec = point.schedule, point.schedule.spec
+    first = min(1.0, grid.slots / max(1, grid.ctas))  # share of the CTAs that are the first on their slot
     slower = (schedule.constant(spec.constants.masked_tile_cost, point.context, 1.0) - 1.0) * per_tile
     overhead = schedule.constant(spec.constants.cta_overhead, point.context, 0.0) + sum(work.once.cycles.values())
+    # From one CTA of a slot to the next the others take theirs: so many batch elements are passed.
+    passed = min(point.requests, grid.slots * point.requests / max(1, grid.ctas))
+    overhead += schedule.constant(spec.constants.request_scan, point.context, 0.0) * passed
     exposed = schedule.exposed("fill", point.context)
     exposed += (1.0 - exposed) * first  # the first CTA of a slot finds no other to hide its fill behind
-    near = machine.levels[point.shared if point.shared is not None else 0]
     if exposed and fill:
-        overhead += exposed * fill / (near.sustained / machine.processors / machine.clock(next(iter(machine.units))))
+        overhead += exposed * fill / _port(point, schedule.constant(spec.constants.load_efficiency, point.context, 1.0))
+    per_tile += schedule.constant(spec.constants.tile_overhead, point.context, 0.0)
     return [(count, visited * per_tile + partial * (work.masked_cycles + slower) + overhead) for count, visited, partial in rounds]
 
 
