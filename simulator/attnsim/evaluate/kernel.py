@@ -28,7 +28,8 @@ class Kernel:
     """One kernel before the clock is known.
 
     compute_cycles: makespan of its CTAs; busy_cycles: of each unit, averaged over the processors; level_s: time of each device memory
-    level at its sustained bandwidth; exposed_memory: share of the shorter of compute and memory that stays visible; fixed_s: overhead
+    level at its sustained bandwidth; exposed_memory: share of the shorter of compute and memory that stays visible; drain_cycles: what a
+    processor still computes when the last byte has come from memory; fixed_s: overhead
     beside launch; filled: share of the tile rows that exist (padding rows are zeros, which cost time but next to no energy); dtype: what it
     computes in, where that is not the format of its point.
     """
@@ -41,6 +42,7 @@ class Kernel:
     traffic: Traffic
     level_s: Mapping[str, float]
     exposed_memory: float
+    drain_cycles: float
     fixed_s: float
     ctas: int
     tile: Mapping[str, int]
@@ -58,7 +60,8 @@ class Kernel:
     def seconds(self, clock_hz: float) -> float:
         """Duration without launch."""
         compute, memory = self.compute_cycles / clock_hz, self.memory_s
-        return max(compute, memory) + self.exposed_memory * min(compute, memory) + self.fixed_s
+        drained = memory + min(compute, self.drain_cycles / clock_hz)
+        return max(compute, drained) + self.exposed_memory * min(compute, memory) + self.fixed_s
 
 
 Span = Callable[[Sequence[tuple[int, float]], int, int, int, float], float]
@@ -102,6 +105,7 @@ def fused_kernel(point: Point, einsums: tuple[Einsum, ...], name: str, walk: Til
     fill = fill_bytes(point, einsums, grid)
     per_tile = tile_cycles(point, {**work.per_tile.cycles, **_load_cycles(point, einsums, grid)})
     costs = _costs(point, work, per_tile, rounds, fill, grid)
+    once = _costs(point, work, per_tile, ((1, 1, 0),), fill, grid)
     alone = schedule.constant(spec.constants.alone, point.context, 1.0)
     if schedule.order(point.context) == "longest-first":
         pattern = sorted(((count * repeat, cost) for count, cost in costs), key=lambda item: -item[1])
@@ -120,6 +124,7 @@ def fused_kernel(point: Point, einsums: tuple[Einsum, ...], name: str, walk: Til
         traffic=traffic,
         level_s=_level_times(point, traffic, grid),
         exposed_memory=schedule.exposed("memory", point.context),
+        drain_cycles=schedule.exposed("drain", point.context) * max((cost for _, cost in once), default=0.0),
         fixed_s=schedule.constant(spec.constants.kernel_overhead, point.context, 0.0),
         ctas=ctas,
         tile=tile,

@@ -14,7 +14,7 @@ from attnsim.spec.quantity import Cycles, Factor, PositiveShare, Seconds, Share,
 MaskName = Literal["dense", "causal", "window", "sinks", "neighborhood", "windows", "strided", "span", "blocks", "topk", "per_head", "any"]
 UnitName = Literal["tensor", "vector", "sfu"]
 LevelName = Literal["smem", "register", "tmem", "l1", "l2"]
-ResourceName = Literal["tensor", "vector", "sfu", "smem", "l2", "load", "fill", "memory"]
+ResourceName = Literal["tensor", "vector", "sfu", "smem", "l2", "load", "fill", "drain", "memory"]
 
 
 def _listed(value: Any) -> Any:
@@ -199,7 +199,7 @@ class Overlap(Spec):
     exposed: dict[ResourceName, Shares] = Field(
         default_factory=dict,
         description="by resource: tensor, sfu, vector, smem, l2, load (within a tile); fill (first loads and last stores of a CTA); "
-        "memory (HBM and L2 beside the compute of the whole kernel)",
+        "drain (a CTA's work on its last tile, after the last byte has come from memory); memory (HBM and L2 beside the compute of the whole kernel)",
     )
 
 
@@ -268,6 +268,9 @@ class Split(Spec):
         default=0.85, description="the smallest split count whose wave efficiency is at least this share of the best; default: as `enough`"
     )
     margin: Factor = Field(default=1.1, description="of even-share: factor on the tiles of a slot; default: FlashAttention-3")
+    lone_request: bool = Field(
+        default=True, description="of even-share: no more pieces than wave-efficiency gives one batch element; no: up to `maximum`"
+    )
     maximum: Size = Field(default=128, description="most splits of one walk; default: as `enough`")
     min_tiles: Size = Field(default=1, description="no split when the sequential loop has at most this many tiles")
     combine: Literal["kernel", "always", "in-kernel"] = Field(
