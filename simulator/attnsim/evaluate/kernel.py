@@ -28,8 +28,8 @@ class Kernel:
     """One kernel before the clock is known.
 
     compute_cycles: makespan of its CTAs; busy_cycles: of each unit, averaged over the processors; level_s: time of each device memory
-    level at its sustained bandwidth; exposed_memory: share of the shorter of compute and memory that stays visible; drain_cycles: what a
-    processor still computes when the last byte has come from memory; fixed_s: overhead
+    level at its sustained bandwidth; exposed_memory: share of the shorter of compute and memory that stays visible; drain_cycles: what is
+    still computed when the last byte has come from memory, or while only some processors ask for more; fixed_s: overhead
     beside launch; filled: share of the tile rows that exist (padding rows are zeros, which cost time but next to no energy); dtype: what it
     computes in, where that is not the format of its point.
     """
@@ -114,6 +114,8 @@ def fused_kernel(point: Point, einsums: tuple[Einsum, ...], name: str, walk: Til
         span = span_of([(count * repeat, cost) for count, cost in costs], 1, point.machine.processors, held.ctas, alone)
     else:
         span = span_of(costs, repeat, point.machine.processors, held.ctas, alone)
+    total = sum(count * cost for count, cost in costs) * repeat
+    even = min(span, total / max(1, min(ctas, point.machine.processors)))
     traffic = fused_traffic(point, einsums, grid)
     return Kernel(
         name=name,
@@ -124,7 +126,7 @@ def fused_kernel(point: Point, einsums: tuple[Einsum, ...], name: str, walk: Til
         traffic=traffic,
         level_s=_level_times(point, traffic, grid),
         exposed_memory=schedule.exposed("memory", point.context),
-        drain_cycles=schedule.exposed("drain", point.context) * max((cost for _, cost in once), default=0.0),
+        drain_cycles=schedule.exposed("drain", point.context) * once[0][1] + schedule.exposed("tail", point.context) * (span - even),
         fixed_s=schedule.constant(spec.constants.kernel_overhead, point.context, 0.0),
         ctas=ctas,
         tile=tile,

@@ -44,7 +44,9 @@ def helper_kernel(point: Point, helper: HelperKernel) -> Kernel:
         for tensor, dtype in tensors.items():
             width = point.stored(tensor) if dtype == "io" else element_bytes(dtype)
             stream(point, traffic, tensor, direction, point.tensor_bytes(tensor) / point.stored(tensor) * width)
-    return streaming_kernel(point, _whole_work(point, einsums, sizes), traffic, helper.name)
+    kernel = streaming_kernel(point, _whole_work(point, einsums, sizes), traffic, helper.name)
+    overhead = point.schedule.spec.constants.helper_overhead
+    return replace(kernel, fixed_s=point.schedule.constant(overhead, point.context, kernel.fixed_s))
 
 
 def permute_kernel(point: Point, tensors: tuple[str, ...], name: str) -> Kernel:

@@ -14,7 +14,7 @@ from attnsim.spec.quantity import Cycles, Factor, PositiveShare, Seconds, Share,
 MaskName = Literal["dense", "causal", "window", "sinks", "neighborhood", "windows", "strided", "span", "blocks", "topk", "per_head", "any"]
 UnitName = Literal["tensor", "vector", "sfu"]
 LevelName = Literal["smem", "register", "tmem", "l1", "l2"]
-ResourceName = Literal["tensor", "vector", "sfu", "smem", "l2", "load", "fill", "drain", "memory"]
+ResourceName = Literal["tensor", "vector", "sfu", "smem", "l2", "load", "fill", "drain", "tail", "memory"]
 
 
 def _listed(value: Any) -> Any:
@@ -199,7 +199,8 @@ class Overlap(Spec):
     exposed: dict[ResourceName, Shares] = Field(
         default_factory=dict,
         description="by resource: tensor, sfu, vector, smem, l2, load (within a tile); fill (first loads and last stores of a CTA); "
-        "drain (a CTA's work on its last tile, after the last byte has come from memory); memory (HBM and L2 beside the compute of the whole kernel)",
+        "drain (a CTA's work on its last tile, after the last byte has come from memory); tail (what the longest slot of a grid works beyond the "
+        "average, while the others ask memory for nothing); memory (HBM and L2 beside the compute of the whole kernel)",
     )
 
 
@@ -245,6 +246,9 @@ class Constants(Spec):
     kernel_overhead: SecondsList = Field(
         default_factory=list, description="fixed time of one kernel beside launch: ramp-up, tail, host-side checks"
     )
+    helper_overhead: SecondsList = Field(
+        default_factory=list, description="fixed time of a helper kernel beside launch; default: kernel_overhead"
+    )
     combine_overhead: SecondsList = Field(
         default_factory=list, description="fixed time of the kernel that merges split walks, beside launch; default: kernel_overhead"
     )
@@ -288,6 +292,7 @@ class HelperKernel(Spec):
     """A small kernel beside the main one that streams whole tensors through memory."""
 
     name: str
+    when: str | None = Field(default=None, description="condition under which it is launched at all")
     einsums: list[str] = Field(default_factory=list, description="Einsums it computes")
     reads: dict[str, Dtype | Literal["io"]] = Field(
         default_factory=dict, description="tensors it reads once, with their stored format (io: the workload's)"
