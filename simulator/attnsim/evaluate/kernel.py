@@ -114,6 +114,8 @@ def fused_kernel(point: Point, einsums: tuple[Einsum, ...], name: str, walk: Til
         span = span_of([(count * repeat, cost) for count, cost in costs], 1, point.machine.processors, held.ctas, alone)
     else:
         span = span_of(costs, repeat, point.machine.processors, held.ctas, alone)
+    if splits > 1 and spec.split is not None and spec.split.combine == "in-kernel":
+        span += splits * schedule.constant(spec.constants.merge, point.context, 0.0)
     total = sum(count * cost for count, cost in costs) * repeat
     even = min(span, total / max(1, min(ctas, point.machine.processors)))
     traffic = fused_traffic(point, einsums, grid)

@@ -249,6 +249,10 @@ class Constants(Spec):
     helper_overhead: SecondsList = Field(
         default_factory=list, description="fixed time of a helper kernel beside launch; default: kernel_overhead"
     )
+    merge: CyclesList = Field(
+        default_factory=list,
+        description="cycles in which the last CTA of a split walk takes in one partial result, where they are merged inside the kernel",
+    )
     combine_overhead: SecondsList = Field(
         default_factory=list, description="fixed time of the kernel that merges split walks, beside launch; default: kernel_overhead"
     )
