@@ -23,6 +23,8 @@ from attnsim.evaluate.walks import query_walks
 from attnsim.evaluate.warm import kept_share, warmed
 from attnsim.mask.banded import CAUSAL
 from attnsim.mask.perhead import record_of_heads
+from attnsim.schedule.condition import holds
+from attnsim.spec.schedule import HelperKernel
 from attnsim.units import format_quantity
 
 PERMUTE, UNPERMUTE = "permute", "unpermute"
@@ -52,21 +54,30 @@ def kernels_of(point: Point) -> tuple[Kernel, ...]:
         found = [unfused_kernels(point, tuple(cascade.by_label[name] for name in labels), "+".join(labels)) for labels in groups.values()]
         return warmed(point, tuple(kernel for group in found for kernel in group))
     main = fused_kernel(point, main_einsums(point), spec.name)
-    kernels = [*(helper_kernel(point, helper) for helper in spec.before), main, *(helper_kernel(point, helper) for helper in spec.after)]
+    kernels = [
+        *(helper_kernel(point, helper) for helper in _launched(point, spec.before)),
+        main,
+        *(helper_kernel(point, helper) for helper in _launched(point, spec.after)),
+    ]
     if _permutes(point):
         inputs, outputs = tuple(cascade.inputs), tuple(cascade.outputs)
         kernels = [permute_kernel(point, inputs, PERMUTE), *kernels, permute_kernel(point, outputs, UNPERMUTE)]
     before, after = selection_kernels(point, kernels_of)
     kernels = [*before, *kernels, *after]
-    if main.splits > 1 and spec.split is not None and spec.split.combine == "kernel":
+    if spec.split is not None and (spec.split.combine == "always" or (main.splits > 1 and spec.split.combine == "kernel")):
         kernels.append(combine_kernel(point, main.splits, f"{spec.name} combine"))
     return warmed(point, tuple(kernels))
 
 
 def main_einsums(point: Point) -> tuple[Einsum, ...]:
     """What the fused kernel computes: all that the schedule leaves to no helper."""
-    helped = {label for helper in (*point.schedule.spec.before, *point.schedule.spec.after) for label in helper.einsums}
+    spec = point.schedule.spec
+    helped = {label for helper in _launched(point, [*spec.before, *spec.after]) for label in helper.einsums}
     return tuple(einsum for einsum in point.cascade.einsums if einsum.label not in helped)
+
+
+def _launched(point: Point, helpers: Sequence[HelperKernel]) -> list[HelperKernel]:
+    return [helper for helper in helpers if holds(helper.when, point.context)]
 
 
 def _permutes(point: Point) -> bool:

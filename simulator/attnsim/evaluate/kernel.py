@@ -15,7 +15,7 @@ from attnsim.errors import InfeasibleError
 from attnsim.evaluate.makespan import makespan
 from attnsim.evaluate.occupancy import Occupancy, occupancy
 from attnsim.evaluate.point import Point
-from attnsim.evaluate.traffic import Grid, Traffic, fill_bytes, fused_traffic, tile_bytes
+from attnsim.evaluate.traffic import Grid, Traffic, fill_bytes, fused_traffic, inputs_of, tile_bytes
 from attnsim.evaluate.walks import HeadWalks, Rounds, grid_rounds, key_walks, merged_rounds, query_walks
 from attnsim.evaluate.work import CtaWork, Ops, cta_work, extents
 from attnsim.mask.base import TileWalk
@@ -28,7 +28,8 @@ class Kernel:
     """One kernel before the clock is known.
 
     compute_cycles: makespan of its CTAs; busy_cycles: of each unit, averaged over the processors; level_s: time of each device memory
-    level at its sustained bandwidth; exposed_memory: share of the shorter of compute and memory that stays visible; fixed_s: overhead
+    level at its sustained bandwidth; exposed_memory: share of the shorter of compute and memory that stays visible; drain_cycles: what is
+    still computed when the last byte has come from memory, or while only some processors ask for more; fixed_s: overhead
     beside launch; filled: share of the tile rows that exist (padding rows are zeros, which cost time but next to no energy); dtype: what it
     computes in, where that is not the format of its point.
     """
@@ -41,6 +42,7 @@ class Kernel:
     traffic: Traffic
     level_s: Mapping[str, float]
     exposed_memory: float
+    drain_cycles: float
     fixed_s: float
     ctas: int
     tile: Mapping[str, int]
@@ -58,7 +60,8 @@ class Kernel:
     def seconds(self, clock_hz: float) -> float:
         """Duration without launch."""
         compute, memory = self.compute_cycles / clock_hz, self.memory_s
-        return max(compute, memory) + self.exposed_memory * min(compute, memory) + self.fixed_s
+        drained = memory + min(compute, self.drain_cycles / clock_hz)
+        return max(compute, drained) + self.exposed_memory * min(compute, memory) + self.fixed_s
 
 
 Span = Callable[[Sequence[tuple[int, float]], int, int, int, float], float]
@@ -100,7 +103,9 @@ def fused_kernel(point: Point, einsums: tuple[Einsum, ...], name: str, walk: Til
     reduced = spec.split is not None and spec.split.rank == point.key  # splitting the queries of a CTA leaves nothing to combine
     grid = Grid(tile, tiled, walked, batch_order, ctas, visits, heads, pack, tiles * splits, slots, splits if reduced else 1)
     fill = fill_bytes(point, einsums, grid)
-    costs = _costs(point, work, rounds, fill, min(1.0, slots / max(1, ctas)))
+    per_tile = tile_cycles(point, {**work.per_tile.cycles, **_load_cycles(point, einsums, grid)})
+    costs = _costs(point, work, per_tile, rounds, fill, grid)
+    once = _costs(point, work, per_tile, ((1, 1, 0),), fill, grid)
     alone = schedule.constant(spec.constants.alone, point.context, 1.0)
     if schedule.order(point.context) == "longest-first":
         pattern = sorted(((count * repeat, cost) for count, cost in costs), key=lambda item: -item[1])
@@ -109,6 +114,10 @@ def fused_kernel(point: Point, einsums: tuple[Einsum, ...], name: str, walk: Til
         span = span_of([(count * repeat, cost) for count, cost in costs], 1, point.machine.processors, held.ctas, alone)
     else:
         span = span_of(costs, repeat, point.machine.processors, held.ctas, alone)
+    if splits > 1 and spec.split is not None and spec.split.combine == "in-kernel":
+        span += splits * schedule.constant(spec.constants.merge, point.context, 0.0)
+    total = sum(count * cost for count, cost in costs) * repeat
+    even = min(span, total / max(1, min(ctas, point.machine.processors)))
     traffic = fused_traffic(point, einsums, grid)
     return Kernel(
         name=name,
@@ -119,6 +128,7 @@ def fused_kernel(point: Point, einsums: tuple[Einsum, ...], name: str, walk: Til
         traffic=traffic,
         level_s=_level_times(point, traffic, grid),
         exposed_memory=schedule.exposed("memory", point.context),
+        drain_cycles=schedule.exposed("drain", point.context) * once[0][1] + schedule.exposed("tail", point.context) * (span - even),
         fixed_s=schedule.constant(spec.constants.kernel_overhead, point.context, 0.0),
         ctas=ctas,
         tile=tile,
@@ -193,7 +203,7 @@ def _split(point: Point, rounds: Rounds, heads: int, slots: int) -> tuple[int, R
         each = min(share, ceil(masked / grid)) if masked else 0
         shares: Rounds = ((longer, share, each), (grid - longer, share - 1, min(each, share - 1)))
         return max(1, ceil(grid / max(1, tiles * heads))), tuple(r for r in shares if r[0]), 1, grid
-    count = split_count(split, heads * tiles, longest, point.machine.processors)
+    count = split_count(split, heads * tiles, longest, point.machine.processors, point.requests)
     if count == 1:
         return 1, rounds, heads, tiles * heads
     pieces: list[tuple[int, int, int]] = []
@@ -217,17 +227,37 @@ def _shares(visited: int, partial: int, count: int, at_end: bool) -> list[tuple[
     return pieces[::-1]
 
 
-def _costs(point: Point, work: CtaWork, rounds: Rounds, fill: float, first: float) -> list[tuple[int, float]]:
-    """(CTAs, cycles of a processor each) in launch order. `first`: share of the CTAs that are the first on their slot."""
-    schedule, spec, machine = point.schedule, point.schedule.spec, point.machine
-    per_tile = tile_cycles(point, work.per_tile.cycles)
+def _port(point: Point, efficiency: float = 1.0) -> float:
+    """Bytes per cycle that one processor gets of the shared cache, or of memory where there is none."""
+    machine = point.machine
+    near = machine.levels[point.shared if point.shared is not None else 0]
+    return efficiency * near.sustained / machine.processors / machine.clock(next(iter(machine.units)))
+
+
+def _load_cycles(point: Point, einsums: tuple[Einsum, ...], grid: Grid) -> dict[str, float]:
+    """Cycles in which a processor gets the tiles of a step of the walk, where the schedule says what its loads reach."""
+    efficiency = point.schedule.constant(point.schedule.spec.constants.load_efficiency, point.context, 0.0)
+    if not efficiency:
+        return {}
+    inside, walked = extents(point, grid.tile), set(grid.walked)
+    moved = sum(tile_bytes(point, n, inside, grid.pack) for n in inputs_of(einsums) if walked & set(point.cascade.tensor_ranks(n)))
+    return {"load": moved / _port(point, efficiency)}
+
+
+def _costs(point: Point, work: CtaWork, per_tile: float, rounds: Rounds, fill: float, grid: Grid) -> list[tuple[int, float]]:
+    """(CTAs, cycles of a processor each) in launch order."""
+    schedule, spec = point.schedule, point.schedule.spec
+    first = min(1.0, grid.slots / max(1, grid.ctas))  # share of the CTAs that are the first on their slot
     slower = (schedule.constant(spec.constants.masked_tile_cost, point.context, 1.0) - 1.0) * per_tile
     overhead = schedule.constant(spec.constants.cta_overhead, point.context, 0.0) + sum(work.once.cycles.values())
+    # From one CTA of a slot to the next the others take theirs: so many batch elements are passed.
+    passed = min(point.requests, grid.slots * point.requests / max(1, grid.ctas))
+    overhead += schedule.constant(spec.constants.request_scan, point.context, 0.0) * passed
     exposed = schedule.exposed("fill", point.context)
     exposed += (1.0 - exposed) * first  # the first CTA of a slot finds no other to hide its fill behind
-    near = machine.levels[point.shared if point.shared is not None else 0]
     if exposed and fill:
-        overhead += exposed * fill / (near.sustained / machine.processors / machine.clock(next(iter(machine.units))))
+        overhead += exposed * fill / _port(point, schedule.constant(spec.constants.load_efficiency, point.context, 1.0))
+    per_tile += schedule.constant(spec.constants.tile_overhead, point.context, 0.0)
     return [(count, visited * per_tile + partial * (work.masked_cycles + slower) + overhead) for count, visited, partial in rounds]
 
 

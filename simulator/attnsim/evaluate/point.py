@@ -83,6 +83,11 @@ class Point:
         return product
 
     @property
+    def requests(self) -> int:
+        """Batch elements: problems of all heads each."""
+        return self.heads // query_heads(self.cascade, self.sizes)
+
+    @property
     def masks(self) -> tuple[tuple[int, Mask], ...]:
         """(query heads, their mask), in the order of the heads."""
         return self.mask.by_head(query_heads(self.cascade, self.sizes))

@@ -39,6 +39,7 @@ def streaming_kernel(point: Point, work: Work, traffic: Traffic, name: str, effi
         traffic=traffic,
         level_s=level_times(point, traffic, efficiency),
         exposed_memory=0.0,
+        drain_cycles=0.0,
         fixed_s=schedule.constant(schedule.spec.constants.kernel_overhead, point.context, 0.0),
         ctas=point.machine.processors,
         tile={},

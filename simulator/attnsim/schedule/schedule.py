@@ -176,6 +176,10 @@ def conditions_of(spec: ScheduleSpec) -> Iterator[tuple[tuple[str | int, ...], s
         for index, choice in enumerate(entries):
             if choice.when is not None:
                 yield (*loc, index, "when"), choice.when
+    for field in ("before", "after"):
+        for index, helper in enumerate(getattr(spec, field)):
+            if helper.when is not None:
+                yield (field, index, "when"), helper.when
     groups = constants_of(spec)
     for loc, entries in groups.items():
         for index, entry in enumerate(entries):

@@ -14,7 +14,7 @@ from attnsim.spec.quantity import Cycles, Factor, PositiveShare, Seconds, Share,
 MaskName = Literal["dense", "causal", "window", "sinks", "neighborhood", "windows", "strided", "span", "blocks", "topk", "per_head", "any"]
 UnitName = Literal["tensor", "vector", "sfu"]
 LevelName = Literal["smem", "register", "tmem", "l1", "l2"]
-ResourceName = Literal["tensor", "vector", "sfu", "smem", "l2", "fill", "memory"]
+ResourceName = Literal["tensor", "vector", "sfu", "smem", "l2", "load", "fill", "drain", "tail", "memory"]
 
 
 def _listed(value: Any) -> Any:
@@ -198,8 +198,9 @@ class Overlap(Spec):
 
     exposed: dict[ResourceName, Shares] = Field(
         default_factory=dict,
-        description="by resource: tensor, sfu, vector, smem, l2 (within a tile); fill (first loads and last stores of a CTA); "
-        "memory (HBM and L2 beside the compute of the whole kernel)",
+        description="by resource: tensor, sfu, vector, smem, l2, load (within a tile); fill (first loads and last stores of a CTA); "
+        "drain (a CTA's work on its last tile, after the last byte has come from memory); tail (what the longest slot of a grid works beyond the "
+        "average, while the others ask memory for nothing); memory (HBM and L2 beside the compute of the whole kernel)",
     )
 
 
@@ -211,6 +212,19 @@ class Constants(Spec):
     )
     cta_overhead: CyclesList = Field(
         default_factory=list, description="cycles per CTA (or per tile fetched by a persistent CTA) in which nothing else runs"
+    )
+    tile_overhead: CyclesList = Field(
+        default_factory=list, description="cycles per tile of a walk in which nothing else of its CTA runs: barriers, addresses of its pages"
+    )
+    request_scan: CyclesList = Field(
+        default_factory=list,
+        description="cycles per CTA for each batch element that its scheduler passes to find the next one, where lengths are known on "
+        "the device only",
+    )
+    load_efficiency: Efficiencies = Field(
+        default_factory=list,
+        description="share of a processor's part of the shared cache's bandwidth that the loads of a walk reach; left out: loads limit "
+        "the whole machine only, not one processor",
     )
     alone: Efficiencies = Field(
         default_factory=list,
@@ -232,14 +246,25 @@ class Constants(Spec):
     kernel_overhead: SecondsList = Field(
         default_factory=list, description="fixed time of one kernel beside launch: ramp-up, tail, host-side checks"
     )
+    helper_overhead: SecondsList = Field(
+        default_factory=list, description="fixed time of a helper kernel beside launch; default: kernel_overhead"
+    )
+    merge: CyclesList = Field(
+        default_factory=list,
+        description="cycles in which the last CTA of a split walk takes in one partial result, where they are merged inside the kernel",
+    )
+    combine_overhead: SecondsList = Field(
+        default_factory=list, description="fixed time of the kernel that merges split walks, beside launch; default: kernel_overhead"
+    )
 
 
 class Split(Spec):
     """How the sequential rank is split over several CTAs when the grid is small (split-KV)."""
 
     rank: str = Field(description="of a sequential loop; of a matrix product in a kernel of its own: depth, its reduced ranks")
-    rule: Literal["wave-efficiency", "fill", "stream-k"] = Field(
-        description="wave-efficiency: FlashAttention's heuristic; fill: as many as fit in one wave; stream-k: each slot gets as many tiles"
+    rule: Literal["wave-efficiency", "fill", "even-share", "stream-k"] = Field(
+        description="wave-efficiency: FlashAttention's heuristic; fill: as many as fit in one wave; even-share: pieces of at most the tiles "
+        "that each slot would get, and `margin`; stream-k: each slot gets as many tiles"
     )
     when: str | None = Field(default=None, description="condition under which the kernel splits at all")
     slots_per_processor: Size = Field(default=1, description="CTAs per processor that the heuristic counts with")
@@ -250,10 +275,19 @@ class Split(Spec):
     keep: Share = Field(
         default=0.85, description="the smallest split count whose wave efficiency is at least this share of the best; default: as `enough`"
     )
+    margin: Factor = Field(default=1.1, description="of even-share: factor on the tiles of a slot; default: FlashAttention-3")
+    lone_request: bool = Field(
+        default=True, description="of even-share: no more pieces than wave-efficiency gives one batch element; no: up to `maximum`"
+    )
     maximum: Size = Field(default=128, description="most splits of one walk; default: as `enough`")
     min_tiles: Size = Field(default=1, description="no split when the sequential loop has at most this many tiles")
-    combine: Literal["kernel", "in-kernel"] = Field(
-        default="kernel", description="partial results merged by a second kernel, or inside through scratch memory"
+    combine: Literal["kernel", "always", "in-kernel"] = Field(
+        default="kernel",
+        description="partial results merged by a second kernel, by one that is launched even when nothing was split, or inside through "
+        "scratch memory",
+    )
+    combine_rows: Size | None = Field(
+        default=None, description="rows of the result that a CTA of the second kernel merges; left out: they are spread over all processors"
     )
     source: str = ""
 
@@ -262,6 +296,7 @@ class HelperKernel(Spec):
     """A small kernel beside the main one that streams whole tensors through memory."""
 
     name: str
+    when: str | None = Field(default=None, description="condition under which it is launched at all")
     einsums: list[str] = Field(default_factory=list, description="Einsums it computes")
     reads: dict[str, Dtype | Literal["io"]] = Field(
         default_factory=dict, description="tensors it reads once, with their stored format (io: the workload's)"
