@@ -7,7 +7,18 @@ from typing import Any
 import pytest
 
 from attnsim.errors import MissingDataError
-from attnsim.validate.baselines import FITTED, OURS, FittedRoofline, Sample, compare, genz, llm_viewer, llm_viewer_unfused, roofline, work_of
+from attnsim.validate.baselines import (
+    FITTED,
+    OURS,
+    FittedRoofline,
+    Sample,
+    compare,
+    genz,
+    llm_viewer,
+    llm_viewer_unfused,
+    roofline,
+    work_of,
+)
 from attnsim.validate.predict import Prediction
 
 

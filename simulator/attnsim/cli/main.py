@@ -36,7 +36,7 @@ COMMANDS: dict[str, str] = {
     "taxonomy": "Count the passes of every attention cascade and list the algorithms.",
     "validate": "Compare predictions with published or measured times.",
     "lint-measurements": "Find measured times that cannot be: faster than physics, contradicting.",
-    "measure": "Time kernels on this machine, for validate and calibrate.",
+    "measure": "Time kernels on this machine and write them as CSV.",
 }
 
 

@@ -155,8 +155,8 @@ def ragged(call: Call, device: str) -> Prepared:
         out, worst, first = calls[0](), 0.0, 0
         for number, length in enumerate(call.lengths):
             if number in (0, len(call.lengths) - 1):
-                part = [x[None, first : first + length] for x in (*sets[0], out)]
-                worst = max(worst, forward_error(*part, band(length, length, call.causal, None), call.scale))
+                q, k, v, part = (x[None, first : first + length] for x in (*sets[0], out))
+                worst = max(worst, forward_error(q, k, v, part, band(length, length, call.causal, None), call.scale))
             first += length
         return worst
 

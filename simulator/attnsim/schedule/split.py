@@ -14,7 +14,8 @@ def split_count(split: Split, rows: int, tiles: int, processors: int, requests: 
     elements of the grid. Rules: ``wave-efficiency`` is FlashAttention's ``num_splits_heuristic`` (flash_api.cpp; reference in each schedule
     file), ``fill`` takes as many splits as fit beside each other in one wave, ``even-share`` is FlashAttention-3's rule for lengths that
     only the device knows (flash_prepare_scheduler.cu): no piece longer than what each slot would get of all tiles, and, with
-    `lone_request`, no more pieces than ``wave-efficiency`` gives one batch element. A ``stream-k`` grid is not split by row; its count is 1 here.
+    `lone_request`, no more pieces than ``wave-efficiency`` gives one batch element.
+    A ``stream-k`` grid is not split by row; its count is 1 here.
     """
     slots = processors * split.slots_per_processor
     if split.rule == "stream-k" or tiles <= split.min_tiles:

@@ -199,7 +199,8 @@ class Overlap(Spec):
     exposed: dict[ResourceName, Shares] = Field(
         default_factory=dict,
         description="by resource: tensor, sfu, vector, smem, l2, load (within a tile); fill (first loads and last stores of a CTA); "
-        "drain (a CTA's work on its last tile, after the last byte has come from memory); tail (what the longest slot of a grid works beyond the "
+        "drain (a CTA's work on its last tile, after the last byte has come from memory); "
+        "tail (what the longest slot of a grid works beyond the "
         "average, while the others ask memory for nothing); memory (HBM and L2 beside the compute of the whole kernel)",
     )
 
@@ -214,7 +215,8 @@ class Constants(Spec):
         default_factory=list, description="cycles per CTA (or per tile fetched by a persistent CTA) in which nothing else runs"
     )
     tile_overhead: CyclesList = Field(
-        default_factory=list, description="cycles per tile of a walk in which nothing else of its CTA runs: barriers, addresses of its pages"
+        default_factory=list,
+        description="cycles per tile of a walk in which nothing else of its CTA runs: barriers, addresses of its pages",
     )
     request_scan: CyclesList = Field(
         default_factory=list,
@@ -263,8 +265,8 @@ class Split(Spec):
 
     rank: str = Field(description="of a sequential loop; of a matrix product in a kernel of its own: depth, its reduced ranks")
     rule: Literal["wave-efficiency", "fill", "even-share", "stream-k"] = Field(
-        description="wave-efficiency: FlashAttention's heuristic; fill: as many as fit in one wave; even-share: pieces of at most the tiles "
-        "that each slot would get, and `margin`; stream-k: each slot gets as many tiles"
+        description="wave-efficiency: FlashAttention's heuristic; fill: as many as fit in one wave; even-share: pieces of at most the "
+        "tiles that each slot would get, and `margin`; stream-k: each slot gets as many tiles"
     )
     when: str | None = Field(default=None, description="condition under which the kernel splits at all")
     slots_per_processor: Size = Field(default=1, description="CTAs per processor that the heuristic counts with")

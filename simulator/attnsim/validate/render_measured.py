@@ -8,8 +8,8 @@ from typing import Any
 
 from attnsim.evaluate.render import table
 from attnsim.validate.measured import MeasuredScore, TableScore
-from attnsim.validate.render import percent, target_text
-from attnsim.validate.stats import ErrorStats
+from attnsim.validate.render import target_text
+from attnsim.validate.stats import ErrorStats, percent
 
 TIMES_S = (20e-6, 100e-6, 1e-3)
 """Bounds of the measured time between which errors are also shown."""
