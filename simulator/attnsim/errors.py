@@ -68,6 +68,12 @@ class SpecError(AttnsimError):
     exit_code = 3
 
 
+class ChecksError(SpecError):
+    """A file of measurements in which no row can be checked, since columns are missing: the check failed."""
+
+    exit_code = 1
+
+
 class InfeasibleError(AttnsimError):
     """The question is well put, but the machine cannot do it: a tile that does not fit, a dtype it lacks."""
 

@@ -152,6 +152,7 @@ def test_missing_tables_fail_a_named_case_and_are_a_note_else(folder: Path, monk
         run_cases([str(folder)])
     monkeypatch.setattr("attnsim.validate.scoring.folders", dict)
     monkeypatch.setattr("attnsim.validate.scoring.table_folders", dict)
+    monkeypatch.setattr("attnsim.validate.scoring.machine_folders", dict)
     report = run_cases()
     assert report.ok and report.notes and report.notes[0].startswith("aiconfigurator is not scored") and report.notes[0] in report.text()
 

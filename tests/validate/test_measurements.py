@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from attnsim.errors import InfeasibleError, SpecError
+from attnsim.errors import ChecksError, InfeasibleError, SpecError
 from attnsim.validate import MeasurementReport, score_measurements
 from attnsim.validate.measurements import COLUMNS
 from attnsim.validate.predict import ArchRef, Prediction
@@ -138,8 +138,9 @@ def test_an_empty_table_is_no_success(tmp_path: Path) -> None:
 
 
 def test_missing_columns_and_machines_are_errors_of_the_whole_file(tmp_path: Path) -> None:
-    with pytest.raises(SpecError, match="column 'window' is missing"):
-        score(tmp_path, header=HEADER.replace(",window", ""))
+    with pytest.raises(ChecksError, match="column 'window' is missing") as raised:
+        score(tmp_path, GOOD, header=HEADER.replace(",window", ""))
+    assert raised.value.exit_code == 1
     (tmp_path / "m.csv").write_text(HEADER + "\n" + GOOD + "\n")
     with pytest.raises(SpecError, match="toz"):
         score_measurements(tmp_path / "m.csv", "toz", predict=predict)

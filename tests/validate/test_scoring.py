@@ -127,6 +127,7 @@ def test_json_has_no_nan_and_names_the_sets(case_folder: Path) -> None:
 
 def test_details_are_for_named_cases_and_for_verbose(case_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("attnsim.validate.scoring.folders", lambda: {"small": case_folder})
+    monkeypatch.setattr("attnsim.validate.scoring.machine_folders", dict)
     brief, full = run_cases(predict=predictor(4e14)), run_cases(verbose=True, predict=predictor(4e14))
     assert "rows" not in brief.to_dict()["cases"][0] and "held out" in brief.text() and "TFLOP/s" not in brief.text()
     assert len(full.to_dict()["cases"][0]["rows"]) == 3 and "400.0 TFLOP/s" in full.text()

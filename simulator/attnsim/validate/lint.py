@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from attnsim.errors import AttnsimError
+from attnsim.errors import AttnsimError, ChecksError
 from attnsim.validate.answer import Answers
 from attnsim.validate.call import Call, Reader, required
 from attnsim.validate.measurements import machine_of
@@ -87,7 +87,7 @@ def lint_measurements(path: str | os.PathLike[str], arch: ArchRef | os.PathLike[
     Raises SpecError when the file cannot be read, lacks a column, or the machine is unknown.
     """
     machine, name = machine_of(arch)
-    table = read_csv(Path(path), required)
+    table = read_csv(Path(path), required, ChecksError)
     reader, answers = Reader(), Answers(machine, predict)
     calls: list[Call] = []
     findings: list[Finding] = []

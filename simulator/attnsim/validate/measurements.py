@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from attnsim.errors import AttnsimError
+from attnsim.errors import AttnsimError, ChecksError
 from attnsim.spec.library import load
 from attnsim.spec.measurement import ATTENTION as COLUMNS
 from attnsim.validate.answer import Answers
@@ -183,10 +183,10 @@ def score_measurements(path: str | os.PathLike[str], arch: ArchRef | os.PathLike
     `skipped` with its line and reason; all others are scored. Lines that start with `#` are comments. Rows are fitted where the column
     `fitted` or the machine's calibration record says so. `predict` takes the engine's place for kernels and models.
 
-    Raises SpecError when the file cannot be read, lacks a column, or the machine is unknown.
+    Raises SpecError when the file cannot be read or the machine is unknown, ChecksError when columns are missing.
     """
     machine, name = machine_of(arch)
-    table = read_csv(Path(path), required)
+    table = read_csv(Path(path), required, ChecksError)
     lines = calibrated_lines(machine, Path(path))
     rows, skipped = score_table(table, Answers(machine, predict), lambda record: is_fitted(record, lines))
     return MeasurementReport(str(path), name, rows, skipped, compare(samples_of(rows), machine))

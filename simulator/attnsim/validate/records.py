@@ -32,12 +32,12 @@ class Table:
     records: tuple[Record, ...]
 
 
-def read_csv(path: Path, required: Sequence[str] | Callable[[Sequence[str]], Sequence[str]]) -> Table:
+def read_csv(path: Path, required: Sequence[str] | Callable[[Sequence[str]], Sequence[str]], faulty: type[SpecError] = SpecError) -> Table:
     """Read a CSV file with a header row; empty lines and lines that start with `#` are comments.
 
     required: the columns it must have, or a function of the columns it has (none for an empty file). A row with too few or too many fields
     is kept, with `fault` set, so that the caller can name it.
-    Raises SpecError for a file that is missing, a folder, empty, not UTF-8 text, or that lacks a `required` column.
+    Raises SpecError for a file that is missing, a folder, empty or not UTF-8 text; `faulty` for one that lacks a `required` column.
     """
     file = str(path)
     lines = _text(path).splitlines()
@@ -48,7 +48,8 @@ def read_csv(path: Path, required: Sequence[str] | Callable[[Sequence[str]], Seq
     # A quoted field may hold a line break: the reader counts the lines it took, which gives each row its own first line.
     reader = csv.reader(text for _, text in numbered)
     header = [name.strip() for name in next(reader)]
-    _check_header(file, numbered[0][0], header, needed(header))
+    if faults := _header_faults(header, needed(header)):
+        raise faulty([Issue(f"{fault}", file=file, line=numbered[0][0]) for fault in faults])
     records = []
     taken = reader.line_num
     for fields in reader:
@@ -76,13 +77,12 @@ def _text(path: Path) -> str:
     return text
 
 
-def _check_header(file: str, line: int, header: Sequence[str], required: Sequence[str]) -> None:
+def _header_faults(header: Sequence[str], required: Sequence[str]) -> list[str]:
     messages = [
         f"column {name!r} is missing{_other_unit(name, header) or suggest(name, header)}" for name in required if name not in header
     ]
     messages += [f"column {name!r} is given twice" for name in sorted({h for h in header if header.count(h) > 1})]
-    if messages:
-        raise SpecError([Issue(message, file=file, line=line) for message in messages])
+    return messages
 
 
 def _other_unit(name: str, header: Sequence[str]) -> str:
