@@ -105,11 +105,11 @@ def rows(small: bool) -> Iterator[Call]:
 
 
 @lru_cache(maxsize=1)
-def workspace() -> Any:
+def workspace(device: str) -> Any:
     """Room for partial results, shared by all rows; FlashInfer wants it zero at first."""
     import torch
 
-    return torch.zeros(WORKSPACE, dtype=torch.uint8, device="cuda")
+    return torch.zeros(WORKSPACE, dtype=torch.uint8, device=device)
 
 
 class Pages:
@@ -152,19 +152,19 @@ def _stores(call: Call, pages: Pages, device: str) -> tuple[int, list[tuple[Any,
     return count, sets
 
 
-def paged(call: Call, tensor_cores: bool) -> Prepared:
+def paged(call: Call, tensor_cores: bool, device: str = "cuda") -> Prepared:
     """FlashInfer's BatchDecodeWithPagedKVCacheWrapper."""
     import flashinfer
     import torch
 
-    pages = Pages(call.lengths or (call.m,) * call.b, "cuda")
-    wrapper = flashinfer.BatchDecodeWithPagedKVCacheWrapper(workspace(), "NHD", use_tensor_cores=tensor_cores)
+    pages = Pages(call.lengths or (call.m,) * call.b, device)
+    wrapper = flashinfer.BatchDecodeWithPagedKVCacheWrapper(workspace(device), "NHD", use_tensor_cores=tensor_cores)
     last = [(length - 1) % PAGE + 1 for length in pages.lengths]
     wrapper.plan(
         _host(pages.starts), pages.indices, _host(last), call.h, call.g, call.d, PAGE, pos_encoding_mode="NONE",
         q_data_type=torch.bfloat16, kv_data_type=torch.bfloat16, sm_scale=call.scale,
     )  # fmt: skip
-    count, sets = _stores(call, pages, "cuda")
+    count, sets = _stores(call, pages, device)
     calls = [partial(wrapper.run, q, (k, v)) for q, k, v in sets]
 
     def check() -> float:
@@ -177,18 +177,18 @@ def paged(call: Call, tensor_cores: bool) -> Prepared:
     return Prepared(_turns(calls, count), check, TOLERANCE[call.dtype])
 
 
-def latent(call: Call) -> Prepared:
+def latent(call: Call, device: str = "cuda") -> Prepared:
     """FlashInfer's BatchMLAPagedAttentionWrapper: heads share latents of 512 and rotary keys of 64."""
     import flashinfer
     import torch
 
-    pages = Pages((call.m,) * call.b, "cuda")
-    wrapper = flashinfer.mla.BatchMLAPagedAttentionWrapper(workspace(), backend="auto")
+    pages = Pages((call.m,) * call.b, device)
+    wrapper = flashinfer.mla.BatchMLAPagedAttentionWrapper(workspace(device), backend="auto")
     wrapper.plan(
         _host(range(call.b + 1)), _host(pages.starts), pages.indices, _host(pages.lengths), call.h, LATENT, ROPE, PAGE,
         False, LATENT_SCALE, torch.bfloat16, torch.bfloat16,
     )  # fmt: skip
-    count, sets = _stores(call, pages, "cuda")
+    count, sets = _stores(call, pages, device)
     calls = [partial(wrapper.run, *each) for each in sets]
 
     def check() -> float:
