@@ -19,7 +19,7 @@ from attnsim.measure.reference import forward_error
 from attnsim.measure.suite import Case, Prepared, Suite
 from attnsim.measure.suites.attention import FLASH, processors
 
-PAGE, WORKSPACE = 16, 256 * 2**20
+PAGE, WORKSPACE = 16, 512 * 2**20
 CACHE_BYTES = 20e9
 """Keys and values of one row, at most."""
 
