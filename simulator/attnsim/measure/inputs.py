@@ -6,7 +6,7 @@ from math import ceil
 from typing import Any
 
 L2_SHARE, MOST_SETS, FEWEST_SETS = 3.2, 512, 2
-CPU_BYTES, CPU_SETS = 100e6, 8
+CPU_BYTES, CPU_SETS, ROTATED_BYTES = 100e6, 8, 200e6
 LARGE = 500e6
 """Bytes of a set from which on it passes through the L2 by itself, so that one set is enough."""
 
@@ -28,11 +28,17 @@ def set_count(device: str, size: float) -> int:
     return max(FEWEST_SETS, min(MOST_SETS, ceil(L2_SHARE * l2 / size)))
 
 
-def normal(device: str, dtype: str, *shape: int) -> Any:
+def sets(each: float, most: int = 48) -> int:
+    """Sets of `each` bytes whose sum is four times the L2 of an H100, for what is sized without a device: 2 to `most`."""
+    return max(FEWEST_SETS, min(most, ceil(ROTATED_BYTES / each)))
+
+
+def normal(device: str, dtype: str, *shape: int, scale: float = 1.0) -> Any:
     """Normal random numbers, which draw the power that activations draw."""
     import torch
 
-    return torch.randn(*shape, device=device, dtype=dtype_of(dtype))
+    made = torch.randn(*shape, device=device, dtype=dtype_of(dtype))
+    return made if scale == 1 else made.mul_(scale)
 
 
 def calls_by_name(op: Any, **values: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:

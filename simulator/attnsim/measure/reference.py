@@ -1,4 +1,4 @@
-"""Attention in float64, of so few rows that it costs neither memory nor time, and how far an output is from it.
+"""Attention and products in float64, of so few rows that it costs neither memory nor time, and how far an output is from it.
 
 Tensors lie as (batch, tokens, heads, head dim), as models hold them.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-QUERIES, ELEMENTS = 64, 2**24
+QUERIES, ELEMENTS, CHECKED = 64, 2**24, 64
 Visible = Callable[[Any, Any], Any]
 """(query, key) -> whether the query sees the key, for tensors of positions."""
 
@@ -33,6 +33,14 @@ def band(queries: int, keys: int, causal: bool, window: int | None) -> Visible |
 def relative(out: Any, expected: Any) -> float:
     """|out - expected| / |expected|."""
     return float((out.double() - expected).norm() / expected.norm())
+
+
+def product_error(out: Any, x: Any, w: Any) -> float:
+    """Error of `out` = x w^T on some rows and columns."""
+    import torch
+
+    rows, columns = (torch.randperm(each.shape[0], device=each.device)[:CHECKED] for each in (x, w))
+    return relative(out[rows][:, columns], x[rows].float().double() @ w[columns].float().double().T)
 
 
 def forward_error(q: Any, k: Any, v: Any, out: Any, visible: Visible | None, scale: float) -> float:

@@ -94,7 +94,7 @@ def taken(suite: Suite, options: Options) -> Iterator[tuple[int, Case]]:
     part, parts = options.shard
     for index, case in enumerate(suite.cases(options.device, options.small)):
         if index % parts == part:
-            yield index, Case({"suite": suite.name, **case.values}, case.make, case.build)
+            yield index, Case({"suite": suite.name, **case.values}, case.make, case.build, case.needs)
 
 
 def describe(values: Mapping[str, Value]) -> str:
@@ -138,7 +138,7 @@ class Loop:
         if suite.run is not None:
             self._own(suite)
             return
-        rows = list(taken(suite, self.options))
+        rows = self._possible(suite, list(taken(suite, self.options)))
         left = [(index, case) for index, case in rows if key_of(case.values) not in self.writer.done]
         self.outcome.counts["already there"] += len(rows) - len(left)
         self._compile(suite, left)
@@ -156,6 +156,13 @@ class Loop:
                 if message:
                     progress.tell(f"{result}: {describe(case.values)}: {message}")
                 progress.advance()
+
+    def _possible(self, suite: Suite, rows: Sequence[tuple[int, Case]]) -> list[tuple[int, Case]]:
+        """Rows whose packages are there; of the others a line for each package, not one for each row."""
+        lacking = {package for _, case in rows for package in case.needs if not has_package(package)}
+        for package in sorted(lacking):
+            self.told(f"{suite.name}: {sum(package in case.needs for _, case in rows)} rows left out: not installed: {package}")
+        return [(index, case) for index, case in rows if lacking.isdisjoint(case.needs)]
 
     def _own(self, suite: Suite) -> None:
         assert suite.run is not None

@@ -35,12 +35,14 @@ class Case:
     """One row: `values` are the columns of `FILE` that say what it is (with `suite` and `backend`); `make` allocates.
 
     `make` raises Unsupported where the library refuses the row. build: what has to be compiled for it (rows with the same text share it;
-    "": nothing); all that a run needs is compiled side by side, in processes of their own, before anything is timed.
+    "": nothing); all that a run needs is compiled side by side, in processes of their own, before anything is timed. needs: packages beside
+    those of its suite.
     """
 
     values: Mapping[str, Value]
     make: Callable[[], Prepared]
     build: str = ""
+    needs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

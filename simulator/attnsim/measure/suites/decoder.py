@@ -12,7 +12,8 @@ import torch
 import torch.nn.functional as functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from attnsim.measure.suites.inputs import normal, off
+from attnsim.measure.inputs import normal
+from attnsim.measure.reference import relative
 from attnsim.measure.suites.rowwise import add_rms_norm, silu_mul
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ class Decoder:
         self.sizes, self.batch, self.context, self.tokens, self.kernels = sizes, batch, context, tokens, kernels
         self.attention = attention if device == "cuda" else ""
         self.layers = [_layer(sizes, batch, context, device) for _ in range(layers)]
-        self.x, self.residual = (normal(batch * tokens, sizes.hidden, device=device) for _ in range(2))
+        self.x, self.residual = (normal(device, "bf16", batch * tokens, sizes.hidden) for _ in range(2))
         place = torch.arange(context - tokens, context, device=device, dtype=torch.float64)
         half = sizes.head_dim // 2
         angle = place[:, None] * BASE ** (-torch.arange(half, device=device, dtype=torch.float64) / half)
@@ -123,7 +124,7 @@ class Decoder:
             got, _ = self.fed(layer, attended, residual)
             shown = slice(max(0, self.tokens - CHECKED_TOKENS), self.tokens)
             expected = self._exact(layer, shown)
-            return max(off(mine[shown], theirs) for mine, theirs in zip((attended, got), expected, strict=True))
+            return max(relative(mine[shown], theirs) for mine, theirs in zip((attended, got), expected, strict=True))
 
     def _exact(self, layer: Layer, shown: slice) -> tuple[Any, Any]:
         """Attention and output of the tokens `shown` of the first request, keys of this step computed again."""
@@ -147,12 +148,12 @@ def _layer(sizes: Sizes, batch: int, context: int, device: str) -> Layer:
     s = sizes
 
     def weight(cols: int, depth: int) -> Any:
-        return normal(cols, depth, device=device, scale=depth**-0.5)
+        return normal(device, "bf16", cols, depth, scale=depth**-0.5)
 
     def gain() -> Any:
-        return 1 + normal(s.hidden, device=device, scale=0.1)
+        return 1 + normal(device, "bf16", s.hidden, scale=0.1)
 
-    cache: Sequence[Any] = [normal(batch, context, s.kv_heads, s.head_dim, device=device) for _ in range(2)]
+    cache: Sequence[Any] = [normal(device, "bf16", batch, context, s.kv_heads, s.head_dim) for _ in range(2)]
     return Layer(
         gain(), weight(s.qkv, s.hidden), weight(s.hidden, s.heads * s.head_dim), gain(),
         weight(2 * s.width, s.hidden), weight(s.hidden, s.width), *cache,

@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
+from attnsim.measure.inputs import normal, sets
+from attnsim.measure.reference import product_error, relative
 from attnsim.measure.suite import Case, Prepared, Suite, Unsupported, Value
-from attnsim.measure.suites.sizes import sets
 
 TOLERANCE = {"bf16": 1e-2, "fp8": 2e-2, "fp32": 1e-4}
 
@@ -84,18 +85,15 @@ def _case(backend: str, values: dict[str, Value], make: Callable[[], Prepared]) 
 
 def linear(m: int, n: int, k: int, device: str = "cuda") -> Prepared:
     """x (m, k) times the transpose of weights (n, k): bf16 on a GPU, fp32 on a CPU."""
-    import torch
     from torch.nn import functional
 
-    from attnsim.measure.suites.inputs import normal, product_off
-
-    dtype, name = (torch.float32, "fp32") if device == "cpu" else (torch.bfloat16, "bf16")
-    x = normal(m, k, device=device, dtype=dtype)
-    weights = [normal(n, k, device=device, dtype=dtype, scale=k**-0.5) for _ in range(sets(n * k * dtype.itemsize))]
+    dtype, width = ("fp32", 4) if device == "cpu" else ("bf16", 2)
+    x = normal(device, dtype, m, k)
+    weights = [normal(device, dtype, n, k, scale=k**-0.5) for _ in range(sets(n * k * width))]
     return Prepared(
         [partial(functional.linear, x, w) for w in weights],
-        lambda: product_off(functional.linear(x, weights[0]), x, weights[0]),
-        TOLERANCE[name],
+        lambda: product_error(functional.linear(x, weights[0]), x, weights[0]),
+        TOLERANCE[dtype],
     )
 
 
@@ -119,38 +117,34 @@ def scaled(m: int, n: int, k: int) -> Prepared:
     """The same in fp8, with bf16 output."""
     import torch
 
-    from attnsim.measure.suites.inputs import normal, product_off
-
     if torch.cuda.get_device_capability() < (8, 9):
         raise Unsupported("fp8 products need compute capability 8.9")
     one = torch.ones((), device="cuda")
-    x = normal(m, k).to(torch.float8_e4m3fn)
-    weights = [normal(n, k).to(torch.float8_e4m3fn) for _ in range(sets(n * k))]
+    x = normal("cuda", "bf16", m, k).to(torch.float8_e4m3fn)
+    weights = [normal("cuda", "bf16", n, k).to(torch.float8_e4m3fn) for _ in range(sets(n * k))]
 
     def call(w: Any) -> Any:
         return torch._scaled_mm(x, w.t(), scale_a=one, scale_b=one, out_dtype=torch.bfloat16, use_fast_accum=True)
 
-    return Prepared([partial(call, w) for w in weights], lambda: product_off(call(weights[0]), x, weights[0]), TOLERANCE["fp8"])
+    return Prepared([partial(call, w) for w in weights], lambda: product_error(call(weights[0]), x, weights[0]), TOLERANCE["fp8"])
 
 
 def _grouped(experts: int, m: int, n: int, k: int) -> Prepared:
     """One launch over all experts; weights (experts, k, n) are views of (experts, n, k)."""
     import torch
 
-    from attnsim.measure.suites.inputs import normal, product_off
-
     if not hasattr(torch, "_grouped_mm"):
         raise Unsupported("this PyTorch has no torch._grouped_mm")
-    x = normal(experts * m, k)
+    x = normal("cuda", "bf16", experts * m, k)
     ends = (torch.arange(1, experts + 1, device="cuda") * m).to(torch.int32)
-    weights = [normal(experts, n, k, scale=k**-0.5) for _ in range(sets(experts * n * k * 2))]
+    weights = [normal("cuda", "bf16", experts, n, k, scale=k**-0.5) for _ in range(sets(experts * n * k * 2))]
 
     def call(w: Any) -> Any:
         return torch._grouped_mm(x, w.transpose(-2, -1), offs=ends)
 
     return Prepared(
         [partial(call, w) for w in weights],
-        lambda: product_off(call(weights[0])[-m:], x[-m:], weights[0][-1]),
+        lambda: product_error(call(weights[0])[-m:], x[-m:], weights[0][-1]),
         TOLERANCE["bf16"],
     )
 
@@ -160,19 +154,18 @@ def _rowwise(operation: str, m: int, n: int) -> Prepared:
     import torch
 
     from attnsim.measure.suites import rowwise
-    from attnsim.measure.suites.inputs import normal, off
 
-    gain = normal(n)
+    gain = normal("cuda", "bf16", n)
     function: Callable[..., Any] = rowwise.OPERATIONS[operation]
     widths = {"rms-norm": (n,), "silu-mul": (2 * n,)}.get(operation, (n, n))
     tail = (gain,) if "norm" in operation else ()
-    inputs = [(*(normal(m, width) for width in widths), *tail) for _ in range(sets(2 * m * sum(widths)))]
+    inputs = [(*(normal("cuda", "bf16", m, width) for width in widths), *tail) for _ in range(sets(2 * m * sum(widths)))]
     torch._dynamo.reset()
     call = torch.compile(function, dynamic=False)
 
     def check() -> float:
         got, expected = call(*inputs[0]), function(*(x.double() for x in inputs[0]))
-        return off(got[0], expected[0]) if isinstance(got, tuple) else off(got, expected)
+        return relative(got[0], expected[0]) if isinstance(got, tuple) else relative(got, expected)
 
     return Prepared([partial(call, *each) for each in inputs], check, TOLERANCE["bf16"])
 

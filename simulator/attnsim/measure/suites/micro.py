@@ -12,9 +12,9 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from attnsim.measure.inputs import sets
 from attnsim.measure.suite import Case, Prepared, Suite, Unsupported, Value
 from attnsim.measure.suites import micro_cpu
-from attnsim.measure.suites.sizes import sets
 
 KIB, MIB = 2**10, 2**20
 SIZES = [64 * KIB << power for power in range(18)]
