@@ -170,6 +170,7 @@ def _power(power: PowerSpec) -> Power:
         tdp_w=power.tdp.value,
         idle_w=power.idle.value,
         clock_exponent=power.clock_exponent.value,
+        shared=0.0 if power.shared is None else power.shared.value,
         joule_per_op=_copy({unit: _values(by_dtype) for unit, by_dtype in power.joule_per_op.items()}),
         gemm=gemm,
     )

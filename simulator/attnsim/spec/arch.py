@@ -172,11 +172,14 @@ class GemmSpec(Group):
 
 
 class PowerSpec(Group):
-    """Board power. ``joule_per_op`` is by unit and dtype at the nominal clock and grows as clock**clock_exponent."""
+    """Board power. ``joule_per_op`` is by unit and dtype at the nominal clock and grows as clock**clock_exponent. ``shared``: of what
+    operations draw and what bytes draw, the share of the smaller that both count (clock trees, issue, fabric) and the board draws once.
+    """
 
     tdp: SourcedWatts
     idle: SourcedWatts
     clock_exponent: SourcedExponent
+    shared: SourcedShare | None = None
     joule_per_op: dict[str, dict[str, SourcedJoulePerOp]]
     gemm: dict[str, GemmSpec] | None = None
 
