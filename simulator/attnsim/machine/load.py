@@ -160,6 +160,8 @@ def _level(name: str, level: LevelSpec, spec: ArchSpec, clocks: Mapping[str, Clo
         clock=level.clock,
         retains=None if level.retains is None else level.retains.value,
         forgets=None if level.forgets is None else level.forgets.value,
+        write=1.0 if level.write is None else level.write.value,
+        ramp_s=0.0 if level.ramp is None else level.ramp.value,
     )
 
 
