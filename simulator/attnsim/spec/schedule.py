@@ -362,9 +362,10 @@ class ScheduleSpec(Spec):
     masks: list[MaskName] = Field(
         default=["dense", "causal", "window", "sinks"], description="kinds of masks whose tiles it skips; any: it computes every pair"
     )
-    masking: Literal["partial", "unless-block-sparse"] = Field(
+    masking: Literal["partial", "whole-windows", "unless-block-sparse"] = Field(
         default="partial",
-        description="tiles whose mask is computed: those with a masked pair, or all unless the kernel's own test finds none",
+        description="tiles whose mask is computed: those with a masked pair; these, but under a window all; or all unless the kernel's own "
+        "test finds none",
     )
     block_mask: dict[str, Size] | None = Field(
         default=None,
