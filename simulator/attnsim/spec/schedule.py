@@ -14,7 +14,7 @@ from attnsim.spec.quantity import Cycles, Factor, PositiveShare, Seconds, Share,
 MaskName = Literal["dense", "causal", "window", "sinks", "neighborhood", "windows", "strided", "span", "blocks", "topk", "per_head", "any"]
 UnitName = Literal["tensor", "vector", "sfu"]
 LevelName = Literal["smem", "register", "tmem", "l1", "l2"]
-ResourceName = Literal["tensor", "vector", "sfu", "smem", "l2", "load", "fill", "drain", "tail", "memory"]
+ResourceName = Literal["tensor", "vector", "sfu", "smem", "l2", "load", "reduce", "fill", "drain", "tail", "memory"]
 
 
 def _listed(value: Any) -> Any:
@@ -198,7 +198,7 @@ class Overlap(Spec):
 
     exposed: dict[ResourceName, Shares] = Field(
         default_factory=dict,
-        description="by resource: tensor, sfu, vector, smem, l2, load (within a tile); fill (first loads and last stores of a CTA); "
+        description="by resource: tensor, sfu, vector, smem, l2, load, reduce (within a tile); fill (first loads and last stores of a CTA); "
         "drain (a CTA's work on its last tile, after the last byte has come from memory); "
         "tail (what the longest slot of a grid works beyond the "
         "average, while the others ask memory for nothing); memory (HBM and L2 beside the compute of the whole kernel)",
@@ -227,6 +227,11 @@ class Constants(Spec):
         default_factory=list,
         description="share of a processor's part of the shared cache's bandwidth that the loads of a walk reach; left out: loads limit "
         "the whole machine only, not one processor",
+    )
+    reduce_efficiency: Efficiencies = Field(
+        default_factory=list,
+        description="share of a processor's part of the shared cache's bandwidth that its reductions into a result of the whole grid reach "
+        "(fp32 atomics); left out: they limit the whole machine only, not one processor",
     )
     alone: Efficiencies = Field(
         default_factory=list,
