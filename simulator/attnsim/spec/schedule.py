@@ -11,7 +11,9 @@ from attnsim.spec.base import FieldError, Spec
 from attnsim.spec.dtype import Dtype
 from attnsim.spec.quantity import Cycles, Factor, PositiveShare, Seconds, Share, Size, Whole
 
-MaskName = Literal["dense", "causal", "window", "sinks", "neighborhood", "windows", "strided", "span", "blocks", "topk", "per_head", "any"]
+MaskName = Literal[
+    "dense", "causal", "window", "sinks", "neighborhood", "windows", "strided", "span", "packed", "blocks", "topk", "per_head", "any"
+]
 UnitName = Literal["tensor", "vector", "sfu"]
 LevelName = Literal["smem", "register", "tmem", "l1", "l2"]
 ResourceName = Literal["tensor", "vector", "sfu", "smem", "l2", "load", "reduce", "fill", "drain", "tail", "memory"]
@@ -198,7 +200,7 @@ class Overlap(Spec):
 
     exposed: dict[ResourceName, Shares] = Field(
         default_factory=dict,
-        description="by resource: tensor, sfu, vector, smem, l2, load, reduce (within a tile); fill (first loads and last stores of a CTA); "
+        description="by resource: tensor, sfu, vector, smem, l2, load, reduce (in a tile); fill (first loads and last stores of a CTA); "
         "drain (a CTA's work on its last tile, after the last byte has come from memory); "
         "tail (what the longest slot of a grid works beyond the "
         "average, while the others ask memory for nothing); memory (HBM and L2 beside the compute of the whole kernel)",
