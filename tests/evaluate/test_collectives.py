@@ -83,7 +83,7 @@ def test_one_level_by_hand(made: Collective, alphas: int, sent: float) -> None:
         (all_gather(1e3, 8, WIDE), "bruck"),
         (all_gather(1e3, 8, NODE), "direct"),
         (broadcast(1e2, 8, WIDE), "binomial"),
-        (broadcast(1e8, 8, WIDE), "scatter-all-gather"),
+        (broadcast(1e8, 8, WIDE), "ring"),
         (all_reduce(1e6, 1, NODE), "none"),
     ],
 )

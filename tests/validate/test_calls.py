@@ -83,7 +83,7 @@ def test_collectives_run_over_the_links_of_the_machine(score: Any) -> None:
         wanted = answer("all-reduce", algorithm, 8, 1 << 20)
         assert (scored.prediction.latency_s, scored.prediction.lower_bound_s) == (wanted.time_s, wanted.lower_bound_s)
     assert predicted(score(row | {"algorithm": "nccl"})) == min(answer("all-reduce", name, 8, 1 << 20).time_s for name in ("ring", "tree"))
-    assert predicted(score(row | {"kernel": "all_gather", "algorithm": "nccl"})) == answer("all-gather", "", 8, 1 << 20).time_s
+    assert predicted(score(row | {"kernel": "all_gather", "algorithm": "nccl"})) == answer("all-gather", "ring", 8, 1 << 20).time_s
     assert predicted(score(row | {"kernel": "send", "devices": 2})) > 0
     (skipped,) = score(row | {"algorithm": "three-shot"}).skipped
     assert "three-shot" in skipped.reason

@@ -1,6 +1,11 @@
 """Time of communication among devices by the alpha-beta model: every step costs the latency of a link once, every byte its bandwidth;
 and a call what its kernel takes to start and its devices to find each other (`Link.call_s`).
 
+Where the machine says how a library and kernels use the link, their own terms take the place of alpha and beta (`_parts`). A library moves
+bytes through buffers in turns: with n devices in a ring, a device handles n parts of an all-gather and 2n-1 of an all-reduce, one after
+another, though it sends only n-1 and 2(n-1) of them, so that few devices leave the link idle for part of the time. A kernel that reads
+other devices by plain loads has a fixed number of bytes under way with each of them.
+
 A function takes bytes, devices and where they are: a `Link` (all of them on it) or a `Fabric` (nodes of devices). Without `algorithm` the
 fastest one that the link allows is taken and named in the answer. Sources: Thakur, Rabenseifner and Gropp, "Optimization of collective
 communication operations in MPICH", 2005 (ring, Bruck, binomial tree, van de Geijn); Hu et al., "Demystifying NCCL", arXiv 2507.04786
@@ -12,15 +17,28 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from attnsim.errors import UsageError, suggest
 from attnsim.machine.fabric import Fabric
 from attnsim.machine.link import Link
 
 Where = Link | Fabric
-Plan = tuple[int, float, int]
-"""Steps one after another, bytes a device sends, and how many others it sends to at once."""
+
+
+class Plan(NamedTuple):
+    """steps: one after another; sent: bytes a device sends; peers: others it sends to at once.
+
+    turns, handled: parts that a device of a library's algorithm works through one after another, and their bytes, 0 for a kernel that needs
+    no buffers. loaded: bytes such a kernel reads of each other device.
+    """
+
+    steps: int
+    sent: float
+    peers: int
+    turns: int = 0
+    handled: float = 0.0
+    loaded: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +76,7 @@ class Collective:
 def send(amount: float, link: Link, pairs: int = 1) -> Collective:
     """One device sends `amount` bytes to another; `pairs` of such messages share the link (alpha + n beta)."""
     _checked(amount, max(1, pairs) + 1)
-    time = link.call_s + link.latency_s + pairs * amount / link.rate()
+    time = link.call_s + sum(_parts(Plan(1, pairs * amount, 1, 1, pairs * amount), link)) + (link.messages_s if link.protocols else 0.0)
     return Collective("send", "direct", 2, amount, time, pairs * amount / link.nominal(), 1, {link.name: amount})
 
 
@@ -102,17 +120,19 @@ def all_reduce(amount: float, devices: int, where: Where, algorithm: str = "") -
 def broadcast(amount: float, devices: int, where: Where, algorithm: str = "") -> Collective:
     """One device sends the same `amount` bytes to all others.
 
-    Binomial: ceil(lg n) (alpha + N beta). Scatter and all-gather (van de Geijn): (ceil(lg n) + n - 1) alpha + 2(n-1)/n N beta.
-    Direct, within the node: alpha + (n-1)N beta. Over nodes: between one device of each, then inside.
+    Ring, in small parts: (n-1) alpha + N beta. Binomial: ceil(lg n) (alpha + N beta). Scatter and all-gather (van de Geijn):
+    (ceil(lg n) + n - 1) alpha + 2(n-1)/n N beta. Direct, within the node: alpha + (n-1)N beta. Over nodes: between one device of each,
+    then inside.
     """
     return _collective("broadcast", _broadcast_plans, amount, devices, where, algorithm, lambda n: 1.0, lambda g, m: 1.0 / g)
 
 
-def all_to_all(amount: float, devices: int, where: Where) -> Collective:
+def all_to_all(amount: float, devices: int, where: Where, library: bool = True) -> Collective:
     """Every device holds `amount` bytes, 1/devices of them for each device; its own share stays.
 
     All messages are under way at once: alpha + (n-1)/n N beta. Over nodes, what stays inside and what leaves go at the same time, in one
-    kernel: the larger of both fixed costs, then the longer of both transfers.
+    kernel: the larger of both fixed costs, then the longer of both transfers. `library`: built of its sends and receives, where the link
+    has any: a turn to send and one to receive, and the own share is copied in memory before.
     """
     _checked(amount, devices)
     inner, outer, g, m = _levels(where, devices)
@@ -122,8 +142,10 @@ def all_to_all(amount: float, devices: int, where: Where) -> Collective:
     for link, part, peers in ((inner, inside, g - 1), (outer, outside, devices - g)):
         if link is not None and part > 0:
             sent[link.name] = sent.get(link.name, 0.0) + part
-            moving.append(part / link.rate(peers))
-            fixed.append(link.call_s + link.latency_s)
+            buffered = library and bool(link.protocols)
+            waited, moved = _parts(Plan(1, part, peers, 2, part) if buffered else Plan(1, part, peers), link)
+            moving.append(moved + (2 * amount / devices / link.memory if buffered else 0.0))
+            fixed.append(link.call_s + waited + (link.messages_s if buffered else 0.0))
             whole += link.nominal(peers)
     if whole:
         bounds.append((inside + outside) / whole)
@@ -174,7 +196,7 @@ def moe_combine(
 def _moe(name: str, payload: float, devices: int, where: Where, imbalance: float) -> Collective:
     if not imbalance >= 1:
         raise UsageError(f"imbalance is the load of the busiest device over the mean, at least 1, not {imbalance:g}")
-    busiest = all_to_all(payload * imbalance, devices, where)
+    busiest = all_to_all(payload * imbalance, devices, where, library=False)
     return Collective(name, busiest.algorithm, devices, payload, busiest.time_s, busiest.lower_bound_s, busiest.steps, busiest.sent)
 
 
@@ -187,38 +209,62 @@ def _doublings(devices: int) -> int:
 
 def _gather_plans(amount: float, n: int, link: Link) -> dict[str, Plan]:
     sent = amount * (n - 1) / n
-    plans: dict[str, Plan] = {"ring": (n - 1, sent, n - 1), "bruck": (_doublings(n), sent, 1)}
-    return plans | ({"direct": (1, sent, n - 1)} if link.scope == "node" else {})
+    plans = {
+        "ring": Plan(n - 1, sent, n - 1, n, amount),
+        "bruck": Plan(_doublings(n), sent, 1, _doublings(n) + 1, amount),
+    }
+    return plans | ({"direct": Plan(1, sent, n - 1, loaded=amount / n)} if link.scope == "node" else {})
 
 
 def _reduce_plans(amount: float, n: int, link: Link) -> dict[str, Plan]:
-    sent = 2 * amount * (n - 1) / n
-    plans: dict[str, Plan] = {
-        "ring": (2 * (n - 1), sent, n - 1),
-        "tree": (2 * _doublings(n), 2 * amount if n > 2 else amount, min(3, n - 1)),
+    sent, lg = 2 * amount * (n - 1) / n, _doublings(n)
+    plans = {
+        "ring": Plan(2 * (n - 1), sent, n - 1, 2 * n - 1, amount * (2 * n - 1) / n),
+        "tree": Plan(2 * lg, 2 * amount if n > 2 else amount, min(3, n - 1), 2 * lg + 1, 2 * amount),
     }
-    direct: dict[str, Plan] = {"one-shot": (1, amount * (n - 1), n - 1), "two-shot": (2, sent, n - 1)}
+    # What two-shot has summed it writes to all, and only the barrier at the end waits for it.
+    written = 2 if not link.loads else 1
+    direct = {
+        "one-shot": Plan(1, amount * (n - 1), n - 1, loaded=amount),
+        "two-shot": Plan(written, sent, n - 1, loaded=amount / n),
+    }
     return plans | (direct if link.scope == "node" else {})
 
 
 def _broadcast_plans(amount: float, n: int, link: Link) -> dict[str, Plan]:
     lg = _doublings(n)
-    plans: dict[str, Plan] = {
-        "binomial": (lg, lg * amount, 1),
-        "scatter-all-gather": (lg + n - 1, 2 * amount * (n - 1) / n, 1),
+    plans = {
+        "ring": Plan(n - 1, amount, 1, n - 1, amount),
+        "binomial": Plan(lg, lg * amount, 1, lg, lg * amount),
+        "scatter-all-gather": Plan(lg + n - 1, 2 * amount * (n - 1) / n, 1, lg + n - 1, 2 * amount),
     }
-    return plans | ({"direct": (1, amount * (n - 1), n - 1)} if link.scope == "node" else {})
+    return plans | ({"direct": Plan(1, amount * (n - 1), n - 1, loaded=amount)} if link.scope == "node" else {})
 
 
 def _gather_bound(devices: int) -> float:
     return (devices - 1) / devices
 
 
+def _parts(plan: Plan, link: Link) -> tuple[float, float]:
+    """Seconds that a plan waits, and seconds its bytes take: under the fastest protocol of the library, by loads, or by alpha and beta."""
+    if plan.turns and link.protocols:
+        ways = [
+            (
+                plan.turns * way.latency_s,
+                max(plan.handled / way.copies, plan.sent / (link.nominal(plan.peers) * way.share)),
+            )
+            for way in link.protocols
+        ]
+        return min(ways, key=sum)
+    loading = plan.loaded / link.loads if link.loads else 0.0
+    return plan.steps * link.latency_s, max(loading, plan.sent / link.rate(plan.peers))
+
+
 def _one_level(plans: dict[str, Plan], link: Link, algorithm: str) -> tuple[str, Plan, float]:
     """The algorithm asked for, else the fastest, with its plan and time."""
     if algorithm and algorithm not in plans:
         raise UsageError(f"no algorithm {algorithm!r} on the {link.name} link{suggest(algorithm, plans)}; there are {', '.join(plans)}")
-    times = {name: link.call_s + steps * link.latency_s + sent / link.rate(peers) for name, (steps, sent, peers) in plans.items()}
+    times = {name: link.call_s + sum(_parts(plan, link)) for name, plan in plans.items()}
     name = algorithm or min(times, key=lambda key: times[key])
     return name, plans[name], times[name]
 
@@ -258,11 +304,11 @@ def _collective(
             continue
         build = plans if kind == name else _gather_plans
         # an algorithm asked for is that of the collective itself; the stages around it take their fastest
-        chosen, (taken, each, _), seconds = _one_level(build(part, count, link), link, algorithm if kind == name else "")
+        chosen, plan, seconds = _one_level(build(part, count, link), link, algorithm if kind == name else "")
         names.append(chosen if len(stages) == 1 else f"{chosen} on {link.name}")
-        sent[link.name] = sent.get(link.name, 0.0) + each
+        sent[link.name] = sent.get(link.name, 0.0) + plan.sent
         time += seconds
-        steps += taken
+        steps += plan.steps
     bounds = [0.0]
     if devices > 1:
         reach = inner.nominal(max(1, g - 1)) if g > 1 else 0.0

@@ -24,6 +24,18 @@ class Transport:
 
 
 @dataclass(frozen=True, slots=True)
+class Protocol:
+    """How a library moves bytes through buffers: seconds of a turn before its first byte, the share of the link it sustains, and B/s at
+    which the channels of a device work through what they send, receive and sum, one after another.
+    """
+
+    name: str
+    latency_s: float
+    share: float
+    copies: float
+
+
+@dataclass(frozen=True, slots=True)
 class Link:
     """A link out of the device, one direction, B/s; `sustained` is measured, or nominal where nothing is known.
 
@@ -31,6 +43,10 @@ class Link:
     kernel in a graph and its devices waiting for each other. `scope`: what it reaches. `peers`: the devices it joins, this one included;
     None for any number. `shared_by`: devices that use it together. `per_peer`: nominal B/s of one pair of devices where every pair has
     wires of its own (a full mesh), None behind a switch. `transport`: the library the numbers hold for, "" for the usual one.
+
+    Of a link whose kernels were measured: `protocols` of the library, which takes the fastest; `messages_s`, what a call of sends and
+    receives costs beyond one of a collective; `loads`, B/s that a kernel reads of one other device by plain loads; `memory`, sustained B/s
+    of the device's own memory. Empty and 0: alpha and beta are all that is known.
     """
 
     name: str
@@ -44,6 +60,10 @@ class Link:
     transports: Mapping[str, Transport] = field(default_factory=dict, hash=False)
     transport: str = ""
     call_s: float = 0.0
+    protocols: tuple[Protocol, ...] = ()
+    messages_s: float = 0.0
+    loads: float = 0.0
+    memory: float = 0.0
 
     @property
     def half_size_bytes(self) -> float:

@@ -7,13 +7,14 @@ from pathlib import Path as FilePath
 from typing import Any, TypeVar
 
 from attnsim.errors import Issue, SpecError
-from attnsim.machine.link import Link, Transport
+from attnsim.machine.link import Link, Protocol, Transport
 from attnsim.machine.machine import ANY, Clock, Launch, Level, Limits, Machine, Path, Unit
 from attnsim.machine.power import GemmPoint, Power
 from attnsim.machine.spatial import SpatialMachine
 from attnsim.spec import library
-from attnsim.spec.arch import ArchSpec, LevelSpec, LinkSpec, PowerSpec, UnitSpec, check
+from attnsim.spec.arch import ArchSpec, LevelSpec, PowerSpec, UnitSpec, check
 from attnsim.spec.calibration import KernelConstants
+from attnsim.spec.link import LinkSpec
 from attnsim.spec.sourced import Sourced
 from attnsim.spec.yaml import Document, validate
 
@@ -67,6 +68,7 @@ def build(document: Document, peaks: bool = True) -> Machine:
     kernels = _kernels(spec, document)
     clocks = {name: Clock(clock.nominal.value, clock.boost.value) for name, clock in spec.clocks.items()}
     units = {name: _unit(name, unit) for name, unit in spec.units.items()}
+    levels = tuple(_level(name, level, spec, clocks) for name, level in spec.levels.items())
     limits, launch = spec.limits, spec.launch
     return Machine(
         name=spec.name,
@@ -78,7 +80,7 @@ def build(document: Document, peaks: bool = True) -> Machine:
         processor_name=spec.processors.name,
         clocks=_copy(clocks),
         units=_copy(units),
-        levels=tuple(_level(name, level, spec, clocks) for name, level in spec.levels.items()),
+        levels=levels,
         expand=_copy({op: _copy(entry.ops) for op, entry in spec.expand.items()}),
         limits=Limits(
             limits.threads,
@@ -91,7 +93,7 @@ def build(document: Document, peaks: bool = True) -> Machine:
         ),
         launch=Launch(launch.stream.value, launch.graph.value, launch.floor.value),
         power=_power(spec.power),
-        links=_copy({name: _link(name, link) for name, link in spec.links.items() if link is not None}),
+        links=_copy({name: _link(name, link, levels[0].sustained) for name, link in spec.links.items() if link is not None}),
         dtypes=frozenset(dtype for unit in units.values() for dtype in unit.rates.get("mac", {}) if dtype != ANY),
         published_peak=_copy({dtype: peak.value for dtype, peak in spec.peak.items()}),
         sources=_copy(spec.sources),
@@ -178,7 +180,7 @@ def _power(power: PowerSpec) -> Power:
     )
 
 
-def _link(name: str, link: LinkSpec) -> Link:
+def _link(name: str, link: LinkSpec, memory: float) -> Link:
     share = 1.0 if link.sustained is None else link.sustained.value
     return Link(
         name=name,
@@ -186,6 +188,12 @@ def _link(name: str, link: LinkSpec) -> Link:
         sustained=link.bandwidth.value * share,
         latency_s=0.0 if link.latency is None else link.latency.value,
         call_s=0.0 if link.call is None else link.call.value,
+        protocols=tuple(
+            Protocol(key, each.latency.value, each.sustained.value, each.copies.value) for key, each in link.protocols.items() if each
+        ),
+        messages_s=0.0 if link.messages is None else link.messages.value,
+        loads=0.0 if link.loads is None else link.loads.value,
+        memory=memory,
         scope=link.scope,
         peers=link.peers,
         shared_by=link.shared_by,

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import reduce
 from math import ceil
+from operator import add
 
 from attnsim.errors import InfeasibleError
 from attnsim.evaluate import collectives
@@ -17,7 +19,7 @@ from attnsim.schedule.schedule import Schedule
 from attnsim.serving.kernels import LIMITED, NOTHING, Cost, core, product, rowwise, streaming
 from attnsim.serving.model import Layer, Matrix, Model
 from attnsim.spec.dtype import element_bytes, narrower
-from attnsim.spec.model import LinearAttention
+from attnsim.spec.model import LatentAttention, LinearAttention
 from attnsim.spec.serving import ColocatedDeployment
 from attnsim.spec.workload import Conditions
 from attnsim.units import format_quantity
@@ -142,6 +144,7 @@ def _layer(asked: Question, layer: Layer) -> Iterator[tuple[str, Cost]]:
     yield "norms", rowwise(machine, rows, asked.model.spec.hidden, "norm", asked.conditions).times(2)
     for matrix in fused(layer.of("attention"), asked.model.spec.hidden):
         yield "projections", _matrix(asked, matrix, rows, tp)
+    yield "rotary", placed(machine, layer, rows, tp, asked.conditions)
     yield "attention", core_cost(machine, layer, asked.requests, asked.tokens, asked.attended, tp, asked.schedule, asked.conditions)
     for matrix in layer.of("router"):
         yield "router", _matrix(asked, matrix, rows, 1)
@@ -222,6 +225,19 @@ def _activation(asked: Question, matrix: Matrix, layer: Layer) -> Cost:
     else:  # what the tokens of all devices ask of the experts of one
         rows, cut = ceil(asked.batch * asked.tokens * matrix.active / (deployment.tp * deployment.dp)), 1
     return rowwise(asked.machine, rows, ceil(matrix.cols / cut), "activation", asked.conditions)
+
+
+def placed(machine: Machine, layer: Layer, rows: int, tp: int, conditions: Conditions = LIMITED) -> Cost:
+    """Between projections and attention: queries are rotated, keys too, and written to the cache with the values; a kernel each."""
+    spec = layer.core.spec
+    if isinstance(spec, LinearAttention):
+        return NOTHING
+    if isinstance(spec, LatentAttention):
+        widths = [spec.heads * spec.rope_dim // tp, spec.kv_rank + spec.rope_dim]
+    else:
+        groups, value = max(1, spec.kv_heads // tp), spec.value_dim or spec.head_dim
+        widths = [spec.heads * spec.head_dim // tp, groups * spec.head_dim, groups * value]
+    return reduce(add, (rowwise(machine, rows, width, "rotary", conditions) for width in widths))
 
 
 def core_cost(

@@ -50,6 +50,10 @@ class Cost:
 
 
 NOTHING = Cost()
+ROWWISE = {
+    "norm": ("add-rms-norm", "row-norm"), "activation": ("silu-mul", "elementwise"), "rotary": ("rotary-embedding", "elementwise"),
+}  # fmt: skip
+"""Cascade and schedule of each kind of kernel over the rows of tokens."""
 
 
 def _cost(machine: Machine, estimate: Estimate) -> Cost:
@@ -128,9 +132,11 @@ def core(
 
 
 @lru_cache(maxsize=65536)
-def rowwise(machine: Machine, rows: int, width: int, kind: Literal["norm", "activation"], conditions: Conditions = LIMITED) -> Cost:
-    """A kernel over `rows` tokens of `width` values: the sum with what came before and its norm, or SwiGLU's activation."""
-    name, schedule = ("add-rms-norm", "row-norm") if kind == "norm" else ("silu-mul", "elementwise")
+def rowwise(
+    machine: Machine, rows: int, width: int, kind: Literal["norm", "activation", "rotary"], conditions: Conditions = LIMITED
+) -> Cost:
+    """A kernel over `rows` tokens of `width` values: the sum with what came before and its norm, SwiGLU's activation, or a rotation."""
+    name, schedule = ROWWISE[kind]
     sizes = {"P": max(1, rows), "D": width}
     return _cost(
         machine, evaluate(Point(load_cascade(name), sizes, DENSE, "bf16", machine, load_schedule(schedule), conditions, "forward"), name)

@@ -16,6 +16,7 @@ from attnsim.errors import Issue, SpecError, suggest
 from attnsim.spec import library
 from attnsim.spec.base import FieldError, Spec
 from attnsim.spec.calibration import CalibrationSpec, KernelConstants
+from attnsim.spec.link import LinkSpec
 from attnsim.spec.quantity import Between, Factor, Size
 from attnsim.spec.sourced import (
     Group,
@@ -185,41 +186,6 @@ class PowerSpec(Group):
     shared: SourcedShare | None = None
     joule_per_op: dict[str, dict[str, SourcedJoulePerOp]]
     gemm: dict[str, GemmSpec] | None = None
-
-
-class TransportSpec(Group):
-    """A communication library on a link: time a message costs before its first byte, and the share of the bandwidth it sustains."""
-
-    latency: SourcedSeconds
-    sustained: SourcedShare
-
-
-class LinkSpec(Group):
-    """A link out of the device: nominal bytes per second in one direction, and the ``sustained`` share of it; ``latency`` of one message.
-
-    ``call``: what a collective takes beside its messages: the launch of its kernel in a graph, and its devices waiting for each other.
-    ``scope``: node (to the devices of one node), cluster (to any device) or host (to the processor and its memory). ``peers``: the devices
-    it joins, this one included; left out: any number. ``shared_by``: devices that use one such link together. ``per_peer``: what a pair
-    of devices reaches where every pair has wires of its own. ``transports``: latency and share under named libraries.
-    """
-
-    bandwidth: SourcedBandwidth
-    sustained: SourcedShare | None = None
-    latency: SourcedSeconds | None = None
-    call: SourcedSeconds | None = None
-    scope: Literal["node", "cluster", "host"] = "cluster"
-    peers: Size | None = None
-    shared_by: Size = 1
-    per_peer: SourcedBandwidth | None = None
-    transports: dict[str, TransportSpec] = {}
-
-    @model_validator(mode="after")
-    def _joins_two(self) -> LinkSpec:
-        if self.peers is not None and self.peers < 2:
-            raise FieldError("counts the devices the link joins, this one included: at least 2", "peers")
-        if self.per_peer is not None and self.per_peer.value > self.bandwidth.value:
-            raise FieldError("one pair of devices cannot have more than the whole bandwidth", "per_peer")
-        return self
 
 
 class ArchSpec(Spec):

@@ -290,6 +290,7 @@ class Split(Spec):
     )
     maximum: Size = Field(default=128, description="most splits of one walk; default: as `enough`")
     min_tiles: Size = Field(default=1, description="no split when the sequential loop has at most this many tiles")
+    unsplit: str = Field(default="", description="schedule that the library runs in place of this one where nothing is split")
     combine: Literal["kernel", "always", "in-kernel"] = Field(
         default="kernel",
         description="partial results merged by a second kernel, by one that is launched even when nothing was split, or inside through "

@@ -11,7 +11,10 @@ from attnsim.machine.machine import Machine
 from attnsim.validate.call import Call
 from attnsim.validate.predict import ArchRef, Predict, Prediction, engine
 
-LIBRARY = {("nccl", "all-reduce"): ("ring", "tree")}
+LIBRARY = {
+    ("nccl", "all-reduce"): ("ring", "tree"), ("nccl", "all-gather"): ("ring",), ("nccl", "reduce-scatter"): ("ring",),
+    ("nccl", "broadcast"): ("ring",),
+}  # fmt: skip
 """A library that was timed, and a collective -> the algorithms it chooses from; else the fastest there is."""
 WRITTEN = {"copy": 1 / 2, "triad": 1 / 3}
 """Of the bytes that a loop moves, those it writes."""

@@ -17,6 +17,8 @@ from attnsim.validate.predict import cascade_for
 from attnsim.validate.records import Record
 
 GRAPH = {"launch": "graph"}
+ATTENTION_OF = {"torch-flash": {"extends": "flash-decoding", "split": {"unsplit": "flash-attention-2"}}, "torch-cudnn": "cudnn"}
+"""Backend that a model ran its attention with -> its schedule; PyTorch's FlashAttention-2 splits the keys of few queries."""
 PRODUCTS = {"matmul": "linear", "grouped-matmul": "grouped-linear"}
 LATENT = "mla-absorbed"
 
@@ -146,6 +148,8 @@ class Reader:
             "phase": phase, "dtype": dtype, "batch": sizes["batch"], "context": sizes["context"],
             "deployment": {"kind": "colocated", "tp": sizes["devices"]}, "conditions": GRAPH,
         }  # fmt: skip
+        if values.get("backend") in ATTENTION_OF:
+            made["attention_schedule"] = ATTENTION_OF[values["backend"]]
         columns = {"model": model, "phase": phase, "dtype": dtype, **sizes, **({"layers": layers} if layers else {})}
         label = (
             f"{model} {phase} {dtype} B{sizes['batch']} M{sizes['context']} on {sizes['devices']}{f', {layers} layers' if layers else ''}"
