@@ -9,6 +9,8 @@ from attnsim.evaluate.kernel import Kernel
 from attnsim.evaluate.point import Point
 from attnsim.machine.power import highest_within
 
+TENSOR = "tensor"
+
 
 @dataclass(frozen=True, slots=True)
 class Dynamic:
@@ -19,14 +21,16 @@ class Dynamic:
 
 
 def dynamic_energy(point: Point, kernels: Sequence[Kernel]) -> Dynamic:
-    """Issued operations x energy per operation, plus bytes x energy per byte of each level."""
+    """Issued operations x energy per operation, plus bytes x energy per byte of each level; products at their operands' `activity`."""
     machine = point.machine
+    activity = point.schedule.constant(point.schedule.spec.constants.activity, point.context, 1.0)
     ops_j = bytes_j = 0.0
     for kernel in kernels:
         for unit, kinds in kernel.ops.items():
             each = machine.power.energy(unit, kernel.dtype or point.dtype)
             if each is not None:
-                ops_j += each * sum(kinds.values()) * kernel.filled
+                share = activity if unit == TENSOR else 1.0
+                ops_j += share * each * sum(kinds.values()) * kernel.filled
         for level in machine.levels:
             bytes_j += level.energy_j_per_byte * kernel.traffic.total(level.name)
         if point.local is not None:

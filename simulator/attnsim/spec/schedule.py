@@ -249,6 +249,11 @@ class Constants(Spec):
     executed: dict[str, Shares] = Field(
         default_factory=dict, description="share of the tiles in which an Einsum really runs (conditional rescaling)"
     )
+    activity: Factors = Field(
+        default_factory=list,
+        description="energy of a tensor operation relative to one on the inputs that the machine's energies were fitted to: weights of a "
+        "softmax are positive and most of them small, so that fewer bits toggle",
+    )
     memory_efficiency: Efficiencies = Field(
         default_factory=list, description="share of the machine's sustained memory bandwidth this kernel reaches"
     )
