@@ -29,6 +29,7 @@ from attnsim.evaluate.collectives import (
     send,
 )
 from attnsim.machine import Fabric, Link, Machine, fabric_of, load_machine
+from attnsim.machine.link import Protocol
 from attnsim.spec.collective import CollectiveSpec
 
 ALPHA, BETA = 2e-6, 1e-11  # 2 us and 100 GB/s
@@ -151,9 +152,32 @@ def test_stepmesh_line_rate() -> None:
     assert [round(send(amount, nic).lower_bound_s * 1e6) for amount in (128 * 7168, 2 * 128 * 7168)] == [18, 37]
 
 
-bytes_ = st.floats(0, 1e10)
+bytes_ = st.floats(0, 1e10, allow_subnormal=False)
 devices_ = st.integers(1, 8) | st.integers(1, 32).map(lambda nodes: 8 * nodes)
 places = st.sampled_from([TWO, *(fabric_of(machine(name)) for name in ("h100_sxm", "h800", "a100", "b200", "mi300x"))])
+LL, SIMPLE = Protocol("ll", 1e-6, 0.5, 50e9), Protocol("simple", 10e-6, 0.8, 120e9)
+BUFFERED = replace(NODE, protocols=(LL, SIMPLE), messages_s=3e-6, loads=40e9, call_s=5e-6, memory=1e12)
+
+
+@pytest.mark.parametrize(
+    ("made", "seconds"),
+    [
+        # two turns of half the bytes; LL: 1e3 B through the channels at 50 GB/s, more than 500 B over half the link
+        (all_gather(1e3, 2, BUFFERED, "ring"), 5e-6 + 2e-6 + 1e3 / 50e9),
+        (all_reduce(1e9, 2, BUFFERED, "ring"), 5e-6 + 30e-6 + 1.5e9 / 120e9),
+        (all_reduce(1e9, 8, BUFFERED, "ring"), 5e-6 + 150e-6 + 1.75e9 / 80e9),  # eight are bound by the link
+        (all_reduce(1e6, 2, BUFFERED, "one-shot"), 5e-6 + ALPHA + 1e6 / 40e9),
+        (all_reduce(1e6, 2, BUFFERED, "two-shot"), 5e-6 + ALPHA + 5e5 / 40e9),
+        (all_reduce(1e6, 8, BUFFERED, "one-shot"), 5e-6 + ALPHA + 7e6 / 100e9),  # loads from seven at once
+        (send(1e9, BUFFERED), 5e-6 + 3e-6 + 10e-6 + 1e9 / 80e9),
+        (all_to_all(1e9, 2, BUFFERED), 5e-6 + 3e-6 + 20e-6 + 5e8 / 80e9 + 1e9 / 1e12),  # its own half is read and written
+        (moe_combine(1e3, 5000, 1, 2, BUFFERED), 5e-6 + ALPHA + 5e6 / 100e9),  # no library's sends
+    ],
+)
+def test_a_library_works_in_turns_and_kernels_load(made: Collective, seconds: float) -> None:
+    assert made.time_s == pytest.approx(seconds)
+
+
 kinds = st.sampled_from(sorted(ANY))
 
 

@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from attnsim.machine import Machine, load_machine
+from attnsim.serving import colocated
+from attnsim.serving.kernels import NOTHING
 from attnsim.serving.model import Conventions, Model
 from attnsim.spec.library import entries, find, load
-from attnsim.spec.model import TransformerSpec
+from attnsim.spec.model import LinearAttention, TransformerSpec
 from attnsim.spec.yaml import validate
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -128,3 +131,15 @@ def test_published_weights_in_fp16() -> None:
     """arXiv 2405.01814, Table 3: two bytes a parameter; of LLaMA3-70B it prints 2.6 % less than the checkpoint holds."""
     for name, gigabytes in (("llama-33b", 64.7), ("llama-65b", 130.1), ("llama3-70b", 137.5)):
         assert model(name).weight_bytes() / 1e9 == pytest.approx(gigabytes, rel=0.027)
+
+
+def test_queries_keys_and_values_are_placed_by_a_kernel_each() -> None:
+    machine = load_machine("h100_sxm")
+    assert isinstance(machine, Machine)
+    placed = {name: colocated.placed(machine, model(name).layers[0], 4096, 1) for name in ("llama3-8b", "deepseek-v3")}
+    assert placed["llama3-8b"].bytes == pytest.approx(2 * 2 * 4096 * (32 + 8 + 8) * 128, rel=0.01)  # read and written, in 16 bits
+    assert placed["deepseek-v3"].bytes == pytest.approx(2 * 2 * 4096 * (128 * 64 + 512 + 64), rel=0.01)
+    linear = next(layer for layer in model("minimax-m1").layers if isinstance(layer.core.spec, LinearAttention))
+    assert colocated.placed(machine, linear, 4096, 1) == NOTHING  # a state, no cache
+    halves = colocated.placed(machine, model("llama3-8b").layers[0], 4096, 2)
+    assert halves.bytes == pytest.approx(placed["llama3-8b"].bytes / 2, rel=0.01)

@@ -109,6 +109,24 @@ def test_whole_models_and_layers_of_them(score: Any) -> None:
     assert "llama3-9b" in score(row | {"model": "llama3-9b"}).skipped[0].reason
 
 
+def test_a_model_runs_the_attention_of_its_backend(score: Any) -> None:
+    row = {"kernel": "model", "model": "llama3-8b", "phase": "decode", "dtype": "bf16", "devices": 1, "time_us": 5000, "layers": 4}
+
+    def attended(batch: int, schedule: Any) -> float:
+        workload = {
+            "attnsim": 1, "kind": "model", "name": "x", "model": "llama3-8b", "phase": "decode", "batch": batch, "context": 4096,
+            "dtype": "bf16", "attention_schedule": schedule, "conditions": {"launch": "graph"},
+        }  # fmt: skip
+        answer = attnsim.run(workload, ARCH).results[0]
+        return float(answer.latency_s - answer.parts["head"]["time_s"]) / 8
+
+    # 8 key heads of 4 requests leave processors idle, those of 64 do not: there, PyTorch's FlashAttention-2 does not split
+    for batch, kernel, other in ((4, "flash-decoding", "flash-attention-2"), (64, "flash-attention-2", "flash-decoding")):
+        got = predicted(score(row | {"batch": batch, "context": 4096, "backend": "torch-flash"}))
+        assert got == pytest.approx(attended(batch, kernel))
+        assert got != pytest.approx(attended(batch, other), rel=0.01)
+
+
 def test_layers_of_a_model_with_several_kinds_are_its_first(score: Any) -> None:
     row = {"kernel": "model", "model": "deepseek-v3", "phase": "decode", "dtype": "fp8", "batch": 8, "context": 2048, "devices": 8}
     three, four = (predicted(score(row | {"layers": n, "time_us": 900})) for n in (3, 4))
