@@ -76,6 +76,20 @@ def test_overhead_and_efficiency(point: MakePoint) -> None:
     assert kernel(point(FAST, asked, {"P": 128, "M": 1024, "E": 128})).compute_cycles == about(16 * 2 * TILE + EPILOGUE + 800)
 
 
+def test_every_tile_of_a_walk_has_its_overhead(point: MakePoint) -> None:
+    asked = bare(constants=constant(tile_overhead="100 cycle"))
+    assert kernel(point(FAST, asked, {"P": 128, "M": 1024, "E": 128})).compute_cycles == about(16 * (TILE + 100) + EPILOGUE)
+
+
+@pytest.mark.parametrize(("batch", "heads", "passed"), [(1, 1, 1), (64, 1, 64), (864, 1, 108), (8, 1000, 108 / 1000)])
+def test_a_cta_passes_the_requests_between_it_and_the_next_of_its_slot(point: MakePoint, batch: int, heads: int, passed: float) -> None:
+    tiles = {"tiles": [{"P": 128, "M": 64, "warps": 4, "ctas": 1}]}
+    sizes = {"B": batch, "H": heads, "P": 128, "M": 64, "E": 128}
+    plain, scanned = (kernel(point(FAST, bare(**tiles, **more), sizes)) for more in ({}, {"constants": constant(request_scan="10 cycle")}))
+    longest = ceil(batch * heads / 108)  # CTAs of the busiest slot
+    assert scanned.compute_cycles - plain.compute_cycles == about(longest * 10 * passed)
+
+
 SHARE = 7.22e12 * 0.748 / 108 / 1.41e9  # B a cycle and SM from the L2
 
 
@@ -179,6 +193,22 @@ def test_a_split_may_be_conditional(point: MakePoint) -> None:
     assert splits == [108, 1]
 
 
+def test_partial_results_merged_inside_are_taken_in_one_by_one(point: MakePoint) -> None:
+    sizes, inside = {"P": 1, "M": 65536, "E": 128}, {"rank": "M", "rule": "fill", "combine": "in-kernel"}
+    plain = kernel(point(FAST, bare(split=inside), sizes))
+    merged = kernel(point(FAST, bare(split=inside, constants=constant(merge="50 cycle")), sizes))
+    assert merged.compute_cycles == about(plain.compute_cycles + 50 * plain.splits)
+    unsplit = kernel(point(FAST, bare(constants=constant(merge="50 cycle")), sizes))
+    assert unsplit.compute_cycles == about(1024 * TILE + EPILOGUE)
+
+
+def test_the_kernel_that_merges_has_its_own_overhead(point: MakePoint) -> None:
+    sizes, split = {"P": 1, "M": 65536, "E": 128}, {"rank": "M", "rule": "fill"}
+    for own, seconds in (({}, 3e-6), ({"combine_overhead": "1 us"}, 1e-6), ({"combine_overhead": "0 us"}, 0.0)):
+        walk, combine = kernels_of(point(FAST, bare(split=split, constants=constant(kernel_overhead="3 us", **own)), sizes))
+        assert (walk.fixed_s, combine.fixed_s) == (pytest.approx(3e-6), pytest.approx(seconds))
+
+
 # --- memory beside compute ------------------------------------------------------------------------
 
 
@@ -214,6 +244,19 @@ def test_the_shorter_of_compute_and_memory_shows_its_exposed_share(
 
 
 # --- matrix products of unfused kernels -----------------------------------------------------------
+
+
+def test_the_last_tile_and_the_last_ctas_drain_after_memory(point: MakePoint) -> None:
+    asked, clock = bare(overlap={"exposed": constant(drain=1)}), 1.41e9
+    alone = kernel(point(FAST, asked, {"P": 1, "M": 65536, "E": 128}))
+    assert alone.drain_cycles == about(TILE + EPILOGUE)
+    full = kernel(point(FAST, asked, {"B": 108, "P": 1, "M": 4096, "E": 128}))
+    assert full.drain_cycles == about(TILE + EPILOGUE)
+    memory = max(full.level_s.values())
+    assert full.seconds(clock) == about(max(full.compute_cycles / clock, memory + full.drain_cycles / clock))
+    ragged = kernel(point(FAST, asked, {"B": 109, "P": 1, "M": 4096, "E": 128}))  # the last CTA runs alone for nearly a whole walk
+    assert ragged.drain_cycles == about(TILE + EPILOGUE + (1 - 1 / 108) * (64 * TILE + EPILOGUE))
+    assert kernel(point(FAST, bare(), {"B": 109, "P": 1, "M": 4096, "E": 128})).drain_cycles == 0
 
 
 def test_an_unfused_product_computes_whole_tiles(point: MakePoint) -> None:

@@ -134,12 +134,12 @@ def test_a_broken_file_and_a_missing_column_are_named(tmp_path: Path) -> None:
     ("system", "op", "framework", "source", "schedule"),
     [
         ("h100_sxm", "context_attention", "sglang", "fa3", "flash-attention-3"),
-        ("h200_sxm", "generation_attention", "vllm", "vllm_flash_attn_fa3", "flash-attention-3"),
+        ("h200_sxm", "generation_attention", "vllm", "vllm_flash_attn_fa3", "vllm-fa3-decode"),
         ("a100_sxm", "context_attention", "sglang", "flash_attention", "flash-attention-2"),
-        ("a100_sxm", "generation_attention", "vllm", "vllm_flash_attn", "flash-decoding"),
+        ("a100_sxm", "generation_attention", "vllm", "vllm_flash_attn", "vllm-fa2-decode"),
         ("h100_sxm", "context_attention", "sglang", "flash_attention", "flash-attention-3"),
         ("b200_sxm", "context_attention", "sglang", "trtllm_mha", "cudnn"),
-        ("b200_sxm", "generation_attention", "vllm", "vllm_flashinfer_trtllmdecode", "flashinfer-decode"),
+        ("b200_sxm", "generation_attention", "vllm", "vllm_flashinfer_trtllmdecode", "trtllm-gen-decode"),
         ("h100_sxm", "context_attention", "trtllm", "torch_flow", "cudnn"),
         ("h100_sxm", "gemm", "sglang", "anything", "matmul"),
         ("h100_sxm", "generation_attention", "vllm", "vllm_flash_attn_fa4", ""),
@@ -173,8 +173,8 @@ def test_a_measurement_file_says_where_it_is_from_and_what_it_leaves_out(tmp_pat
     assert any("1 rows repeat" in note for note in made.notes) and made.rows == 2
     assert made.text.splitlines()[len(comments) :] == [
         "backend,kernel,direction,dtype,batch,heads_q,heads_kv,seqlen_q,seqlen_kv,head_dim,head_dim_v,causal,window,time_us",
-        "sglang fa3,flash-attention-3,forward,bf16,16,32,8,1,8192,128,128,0,,300",
-        "sglang fa3,flash-attention-3,forward,bf16,16,32,8,1,8192,128,128,1,127,200",
+        "sglang fa3,sglang-fa3-decode,forward,bf16,16,32,8,1,8192,128,128,0,,300",
+        "sglang fa3,sglang-fa3-decode,forward,bf16,16,32,8,1,8192,128,128,1,127,200",
     ]
 
 

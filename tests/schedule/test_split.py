@@ -66,6 +66,17 @@ def test_flash_attention_3_never_splits_four_tiles_or_fewer(rows: int, tiles: in
     assert tiles > 4 or wanted == 1
 
 
+@given(st.integers(1, 40), st.integers(1, 200), tiles, processors)
+def test_pieces_of_even_share_are_no_longer_than_a_slot_is_due(heads: int, requests: int, tiles: int, processors: int) -> None:
+    split = Split(rank="M", rule="even-share", min_tiles=4)
+    count = split_count(split, heads * requests, tiles, processors, requests)
+    due = ceil(Fraction(11, 10) * heads * requests * tiles / processors)
+    lone = split_count(Split(rank="M", rule="wave-efficiency", min_tiles=4), heads, tiles, processors)
+    assert count == 1 if tiles <= 4 else 1 <= count <= lone
+    if 1 < count < lone:
+        assert ceil(tiles / count) <= due + 1
+
+
 def test_by_hand() -> None:
     # One head of 64 tiles on an A100, 216 slots. More splits fill more, so 0.85 of the best needs 55 splits; 55 to 63 leave a share of
     # two tiles, as 32 does already, so 64 it is.

@@ -15,17 +15,7 @@ from attnsim.errors import InfeasibleError
 from attnsim.evaluate.makespan import makespan
 from attnsim.evaluate.occupancy import Occupancy, occupancy
 from attnsim.evaluate.point import Point
-from attnsim.evaluate.traffic import (
-    STATE_BYTES,
-    Grid,
-    Traffic,
-    fill_bytes,
-    fused_traffic,
-    inputs_of,
-    results_of,
-    summed_over_grid,
-    tile_bytes,
-)
+from attnsim.evaluate.traffic import STATE_BYTES, Grid, Traffic, fill_bytes, fused_traffic, results_of, summed_over_grid, tile_bytes
 from attnsim.evaluate.walks import HeadWalks, Rounds, grid_rounds, key_walks, merged_rounds, query_walks
 from attnsim.evaluate.work import CtaWork, Ops, cta_work, extents
 from attnsim.mask.base import TileWalk
@@ -113,7 +103,7 @@ def fused_kernel(point: Point, einsums: tuple[Einsum, ...], name: str, walk: Til
     reduced = spec.split is not None and spec.split.rank == point.key  # splitting the queries of a CTA leaves nothing to combine
     grid = Grid(tile, tiled, walked, batch_order, ctas, visits, heads, pack, tiles * splits, slots, splits if reduced else 1)
     fill = fill_bytes(point, einsums, grid)
-    per_tile = tile_cycles(point, {**work.per_tile.cycles, **_load_cycles(point, einsums, grid), **_reduce_cycles(point, einsums, grid)})
+    per_tile = tile_cycles(point, {**work.per_tile.cycles, **_reduce_cycles(point, einsums, grid)})
     costs = _costs(point, work, per_tile, rounds, fill, grid)
     once = _costs(point, work, per_tile, ((1, 1, 0),), fill, grid)
     alone = schedule.constant(spec.constants.alone, point.context, 1.0)
@@ -124,10 +114,10 @@ def fused_kernel(point: Point, einsums: tuple[Einsum, ...], name: str, walk: Til
         span = span_of([(count * repeat, cost) for count, cost in costs], 1, point.machine.processors, held.ctas, alone)
     else:
         span = span_of(costs, repeat, point.machine.processors, held.ctas, alone)
-    if splits > 1 and spec.split is not None and spec.split.combine == "in-kernel":
-        span += splits * schedule.constant(spec.constants.merge, point.context, 0.0)
     total = sum(count * cost for count, cost in costs) * repeat
     even = min(span, total / max(1, min(ctas, point.machine.processors)))
+    if splits > 1 and spec.split is not None and spec.split.combine == "in-kernel":
+        span += splits * schedule.constant(spec.constants.merge, point.context, 0.0)
     traffic = fused_traffic(point, einsums, grid)
     return Kernel(
         name=name,
@@ -138,7 +128,7 @@ def fused_kernel(point: Point, einsums: tuple[Einsum, ...], name: str, walk: Til
         traffic=traffic,
         level_s=_level_times(point, traffic, grid),
         exposed_memory=schedule.exposed("memory", point.context),
-        drain_cycles=schedule.exposed("drain", point.context) * once[0][1] + schedule.exposed("tail", point.context) * (span - even),
+        drain_cycles=schedule.exposed("drain", point.context) * (once[0][1] + span - even),
         fixed_s=schedule.constant(spec.constants.kernel_overhead, point.context, 0.0),
         ctas=ctas,
         tile=tile,
@@ -237,21 +227,11 @@ def _shares(visited: int, partial: int, count: int, at_end: bool) -> list[tuple[
     return pieces[::-1]
 
 
-def _port(point: Point, efficiency: float = 1.0) -> float:
+def _port(point: Point) -> float:
     """Bytes per cycle that one processor gets of the shared cache, or of memory where there is none."""
     machine = point.machine
     near = machine.levels[point.shared if point.shared is not None else 0]
-    return efficiency * near.sustained / machine.processors / machine.clock(next(iter(machine.units)))
-
-
-def _load_cycles(point: Point, einsums: tuple[Einsum, ...], grid: Grid) -> dict[str, float]:
-    """Cycles in which a processor gets the tiles of a step of the walk, where the schedule says what its loads reach."""
-    efficiency = point.schedule.constant(point.schedule.spec.constants.load_efficiency, point.context, 0.0)
-    if not efficiency:
-        return {}
-    inside, walked = extents(point, grid.tile), set(grid.walked)
-    moved = sum(tile_bytes(point, n, inside, grid.pack) for n in inputs_of(einsums) if walked & set(point.cascade.tensor_ranks(n)))
-    return {"load": moved / _port(point, efficiency)}
+    return near.sustained / machine.processors / machine.clock(next(iter(machine.units)))
 
 
 def _reduce_cycles(point: Point, einsums: tuple[Einsum, ...], grid: Grid) -> dict[str, float]:
@@ -265,7 +245,7 @@ def _reduce_cycles(point: Point, einsums: tuple[Einsum, ...], grid: Grid) -> dic
     inside = extents(point, grid.tile)
     summed = [name for name in results_of(point, einsums) if summed_over_grid(point, grid, name)]
     elements = sum(prod(inside.get(rank, 1) for rank in point.cascade.tensor_ranks(name)) for name in summed)
-    return {"reduce": elements * STATE_BYTES / _port(point, efficiency)}
+    return {"reduce": elements * STATE_BYTES / (efficiency * _port(point))}
 
 
 def _costs(point: Point, work: CtaWork, per_tile: float, rounds: Rounds, fill: float, grid: Grid) -> list[tuple[int, float]]:
@@ -280,7 +260,7 @@ def _costs(point: Point, work: CtaWork, per_tile: float, rounds: Rounds, fill: f
     exposed = schedule.exposed("fill", point.context)
     exposed += (1.0 - exposed) * first  # the first CTA of a slot finds no other to hide its fill behind
     if exposed and fill:
-        overhead += exposed * fill / _port(point, schedule.constant(spec.constants.load_efficiency, point.context, 1.0))
+        overhead += exposed * fill / _port(point)
     per_tile += schedule.constant(spec.constants.tile_overhead, point.context, 0.0)
     return [(count, visited * per_tile + partial * (work.masked_cycles + slower) + overhead) for count, visited, partial in rounds]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from math import ceil
 
 from attnsim.cascade.einsum import Einsum
 from attnsim.evaluate.kernel import Kernel
@@ -70,22 +69,8 @@ def combine_kernel(point: Point, splits: int, name: str) -> Kernel:
         work.add(point, "vector", "mac", splits * elements)
         exponentials = "sfu" if "sfu" in point.machine.units else "vector"
         work.add(point, exponentials, "exp", splits * rows)
-    return _merged(point, streaming_kernel(point, work, traffic, name))
-
-
-def _merged(point: Point, kernel: Kernel) -> Kernel:
-    """The kernel with its own overhead, and slower where it has fewer CTAs than the machine processors: they share its shared cache."""
-    schedule, split = point.schedule, point.schedule.spec.split
-    fixed = schedule.constant(schedule.spec.constants.combine_overhead, point.context, kernel.fixed_s)
-    if split is None or split.combine_rows is None or point.shared is None:
-        return replace(kernel, fixed_s=fixed)
-    tensors = point.cascade.outputs
-    rows = sum(point.tensor_bytes(name) / point.stored(name) / point.sizes[point.cascade.tensor_ranks(name)[-1]] for name in tensors)
-    ctas = ceil(rows / split.combine_rows)
-    slower = max(1.0, point.machine.processors / ctas)
-    near = point.machine.levels[point.shared].name
-    times = {level: time * slower if level == near else time for level, time in kernel.level_s.items()}
-    return replace(kernel, fixed_s=fixed, ctas=ctas, compute_cycles=kernel.compute_cycles * slower, level_s=times)
+    kernel = streaming_kernel(point, work, traffic, name)
+    return replace(kernel, fixed_s=point.schedule.constant(point.schedule.spec.constants.combine_overhead, point.context, kernel.fixed_s))
 
 
 def _whole_work(point: Point, einsums: tuple[Einsum, ...], sizes: Mapping[str, int]) -> Work:

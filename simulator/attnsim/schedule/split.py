@@ -13,8 +13,8 @@ def split_count(split: Split, rows: int, tiles: int, processors: int, requests: 
     rows: CTAs of the unsplit grid (heads x query tiles); tiles: key tiles of the longest walk; processors: of the machine; requests: batch
     elements of the grid. Rules: ``wave-efficiency`` is FlashAttention's ``num_splits_heuristic`` (flash_api.cpp; reference in each schedule
     file), ``fill`` takes as many splits as fit beside each other in one wave, ``even-share`` is FlashAttention-3's rule for lengths that
-    only the device knows (flash_prepare_scheduler.cu): no piece longer than what each slot would get of all tiles, and, with
-    `lone_request`, no more pieces than ``wave-efficiency`` gives one batch element.
+    only the device knows (flash_prepare_scheduler.cu): no piece longer than what each slot would get of all tiles and a tenth, and no
+    more pieces than ``wave-efficiency`` gives one batch element.
     A ``stream-k`` grid is not split by row; its count is 1 here.
     """
     slots = processors * split.slots_per_processor
@@ -23,9 +23,8 @@ def split_count(split: Split, rows: int, tiles: int, processors: int, requests: 
     if split.rule == "fill":
         return max(1, min(split.maximum, tiles, slots // rows))
     if split.rule == "even-share":
-        share = max(1, ceil(rows * tiles * split.margin / slots))
-        most = _wave_efficient(split, max(1, rows // requests), tiles, slots) if split.lone_request else split.maximum
-        return min(ceil(tiles / share), most)
+        share = max(1, ceil(1.1 * rows * tiles / slots))
+        return min(ceil(tiles / share), _wave_efficient(split, max(1, rows // requests), tiles, slots))
     return _wave_efficient(split, rows, tiles, slots)
 
 

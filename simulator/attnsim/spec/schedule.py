@@ -16,7 +16,7 @@ MaskName = Literal[
 ]
 UnitName = Literal["tensor", "vector", "sfu"]
 LevelName = Literal["smem", "register", "tmem", "l1", "l2"]
-ResourceName = Literal["tensor", "vector", "sfu", "smem", "l2", "load", "reduce", "fill", "drain", "tail", "memory"]
+ResourceName = Literal["tensor", "vector", "sfu", "smem", "l2", "reduce", "fill", "drain", "memory"]
 
 
 def _listed(value: Any) -> Any:
@@ -200,9 +200,8 @@ class Overlap(Spec):
 
     exposed: dict[ResourceName, Shares] = Field(
         default_factory=dict,
-        description="by resource: tensor, sfu, vector, smem, l2, load, reduce (in a tile); fill (first loads and last stores of a CTA); "
-        "drain (a CTA's work on its last tile, after the last byte has come from memory); "
-        "tail (what the longest slot of a grid works beyond the "
+        description="by resource: tensor, sfu, vector, smem, l2, reduce (within a tile); fill (first loads and last stores of a CTA); "
+        "drain (a CTA's work on its last tile, after the last byte has come from memory, and what the longest slot works beyond the "
         "average, while the others ask memory for nothing); memory (HBM and L2 beside the compute of the whole kernel)",
     )
 
@@ -224,11 +223,6 @@ class Constants(Spec):
         default_factory=list,
         description="cycles per CTA for each batch element that its scheduler passes to find the next one, where lengths are known on "
         "the device only",
-    )
-    load_efficiency: Efficiencies = Field(
-        default_factory=list,
-        description="share of a processor's part of the shared cache's bandwidth that the loads of a walk reach; left out: loads limit "
-        "the whole machine only, not one processor",
     )
     reduce_efficiency: Efficiencies = Field(
         default_factory=list,
@@ -278,7 +272,7 @@ class Split(Spec):
     rank: str = Field(description="of a sequential loop; of a matrix product in a kernel of its own: depth, its reduced ranks")
     rule: Literal["wave-efficiency", "fill", "even-share", "stream-k"] = Field(
         description="wave-efficiency: FlashAttention's heuristic; fill: as many as fit in one wave; even-share: pieces of at most the "
-        "tiles that each slot would get, and `margin`; stream-k: each slot gets as many tiles"
+        "tiles that each slot would get and a tenth more; stream-k: each slot gets as many tiles"
     )
     when: str | None = Field(default=None, description="condition under which the kernel splits at all")
     slots_per_processor: Size = Field(default=1, description="CTAs per processor that the heuristic counts with")
@@ -289,10 +283,6 @@ class Split(Spec):
     keep: Share = Field(
         default=0.85, description="the smallest split count whose wave efficiency is at least this share of the best; default: as `enough`"
     )
-    margin: Factor = Field(default=1.1, description="of even-share: factor on the tiles of a slot; default: FlashAttention-3")
-    lone_request: bool = Field(
-        default=True, description="of even-share: no more pieces than wave-efficiency gives one batch element; no: up to `maximum`"
-    )
     maximum: Size = Field(default=128, description="most splits of one walk; default: as `enough`")
     min_tiles: Size = Field(default=1, description="no split when the sequential loop has at most this many tiles")
     unsplit: str = Field(default="", description="schedule that the library runs in place of this one where nothing is split")
@@ -300,9 +290,6 @@ class Split(Spec):
         default="kernel",
         description="partial results merged by a second kernel, by one that is launched even when nothing was split, or inside through "
         "scratch memory",
-    )
-    combine_rows: Size | None = Field(
-        default=None, description="rows of the result that a CTA of the second kernel merges; left out: they are spread over all processors"
     )
     source: str = ""
 
