@@ -44,8 +44,10 @@ def helper_kernel(point: Point, helper: HelperKernel) -> Kernel:
             width = point.stored(tensor) if dtype == "io" else element_bytes(dtype)
             stream(point, traffic, tensor, direction, point.tensor_bytes(tensor) / point.stored(tensor) * width)
     kernel = streaming_kernel(point, _whole_work(point, einsums, sizes), traffic, helper.name)
-    overhead = point.schedule.spec.constants.helper_overhead
-    return replace(kernel, fixed_s=point.schedule.constant(overhead, point.context, kernel.fixed_s))
+    constants, context = point.schedule.spec.constants, point.context
+    share = point.schedule.constant(constants.helper_efficiency, context, 1.0)
+    times = {level: time / share for level, time in kernel.level_s.items()}
+    return replace(kernel, fixed_s=point.schedule.constant(constants.helper_overhead, context, kernel.fixed_s), level_s=times)
 
 
 def permute_kernel(point: Point, tensors: tuple[str, ...], name: str) -> Kernel:

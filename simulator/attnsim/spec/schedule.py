@@ -257,6 +257,10 @@ class Constants(Spec):
     helper_overhead: SecondsList = Field(
         default_factory=list, description="fixed time of a helper kernel beside launch; default: kernel_overhead"
     )
+    helper_efficiency: Efficiencies = Field(
+        default_factory=list,
+        description="share of the sustained bandwidths, of memory and shared cache, that a helper kernel reaches; default: 1",
+    )
     merge: CyclesList = Field(
         default_factory=list,
         description="cycles in which the last CTA of a split walk takes in one partial result, where they are merged inside the kernel",
