@@ -74,8 +74,8 @@ def _order(one: Asked) -> tuple[Any, ...]:
 
 
 def every_kth(group: Sequence[Asked], rows: int) -> tuple[list[Asked], int]:
-    """About `rows` of a group, every k-th in sorted order, and k; 0: all."""
-    step = 1 if rows == 0 else max(1, math.ceil(len(group) / rows))
+    """At most `rows` of a group, every k-th in sorted order, and k; 0: all. k is odd: head widths and masks often come in pairs."""
+    step = 1 if rows == 0 or len(group) <= rows else math.ceil(len(group) / rows) | 1
     return list(group[::step]), step
 
 
@@ -100,11 +100,12 @@ def fit_kernel(name: str, group: Sequence[Asked], rows: int, names: Mapping[int,
         drawn = [ANCHOR * (float(value) - start) for value, start in zip(x, first, strict=True)]
         return [math.log(ratio) for ratio in ratios(x, chosen)] + drawn
 
-    best, least = list(first), soft(residuals(first))
+    best, least = list(first), float(soft(residuals(first)))
     tries: list[tuple[list[float] | None, float]] = [*((start, COARSE) for start in _starts(used, first, scales)), (None, FINE)]
     for start, step in tries:
         found = [float(value) for value in minimise(residuals, best if start is None else start, low, high, step)]
-        if (cost := soft(residuals(found))) < least:
+        cost = soft(residuals(found))
+        if cost < least:
             best, least = found, cost
     best = polish(residuals, best, low, high, FINE)
     plain = [one.row.seconds for one in chosen]
@@ -178,7 +179,7 @@ def _told(parameter: Parameter, value: float) -> Constant:
 
 def _rows_text(chosen: Sequence[Asked], step: int, names: Mapping[int, str]) -> str:
     files = ", ".join(names[number] for number in sorted({one.row.file for one in chosen}))
-    which = "all" if step == 1 else f"every {step}th in sorted order"
+    which = "all" if step == 1 else f"every {step}{'rd' if step == 3 else 'th'} in sorted order"
     return f"{files}: {len(chosen)} rows, {which}"
 
 
