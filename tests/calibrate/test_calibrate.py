@@ -99,7 +99,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write(made / "micro.csv", timed([*MICRO, *COLLECTIVES]))
     write(made / "kernels.csv", timed([*ATTENTION, *PRODUCTS]))
     files = [str(made / "micro.csv"), str(made / "kernels.csv")]
-    assert main(["calibrate", *files, "--arch", "h100_sxm", "-o", str(made / "new.yaml"), "-q"]) == 0
+    assert main(["calibrate", *files, "--arch", "h100_sxm", "--rows", "30", "-o", str(made / "new.yaml"), "-q"]) == 0
     return made
 
 

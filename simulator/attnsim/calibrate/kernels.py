@@ -102,8 +102,8 @@ def fit_kernel(name: str, group: Sequence[Asked], rows: int, names: Mapping[int,
 
     best, least = list(first), float(soft(residuals(first)))
     tries: list[tuple[list[float] | None, float]] = [*((start, COARSE) for start in _starts(used, first, scales)), (None, FINE)]
-    for start, step in tries:
-        found = [float(value) for value in minimise(residuals, best if start is None else start, low, high, step)]
+    for start, width in tries:
+        found = [float(value) for value in minimise(residuals, best if start is None else start, low, high, width)]
         cost = soft(residuals(found))
         if cost < least:
             best, least = found, cost
