@@ -37,6 +37,7 @@ COMMANDS: dict[str, str] = {
     "validate": "Compare predictions with published or measured times.",
     "lint-measurements": "Find measured times that cannot be: faster than physics, contradicting.",
     "measure": "Time kernels on this machine and write them as CSV.",
+    "calibrate": "Fit a machine and its kernels to measured times; write a new arch file.",
 }
 
 

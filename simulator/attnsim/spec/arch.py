@@ -15,7 +15,7 @@ from pydantic import model_validator
 from attnsim.errors import Issue, SpecError, suggest
 from attnsim.spec import library
 from attnsim.spec.base import FieldError, Spec
-from attnsim.spec.calibration import CalibrationSpec, KernelConstants
+from attnsim.spec.calibration import Calibrations, KernelConstants
 from attnsim.spec.link import LinkSpec
 from attnsim.spec.quantity import Between, Factor, Size
 from attnsim.spec.sourced import (
@@ -191,7 +191,7 @@ class PowerSpec(Group):
 class ArchSpec(Spec):
     """One machine, as written in ``arch_specs/**.yaml``. ``levels`` are in order, outermost (memory) first.
 
-    ``kernels``: constants of schedules as measured on this machine, by the schedule's name; ``calibration``: the file they came from.
+    ``kernels``: constants of schedules as measured on this machine, by the schedule's name; ``calibration``: the files they came from.
     """
 
     attnsim: Literal[1]
@@ -213,7 +213,7 @@ class ArchSpec(Spec):
     peak: dict[str, SourcedPeak] = {}
     peak_note: dict[str, str] | None = None
     kernels: dict[str, KernelConstants] = {}
-    calibration: CalibrationSpec | None = None
+    calibration: Calibrations = []
     assumptions: list[str] = []
     sources: dict[str, str]
 

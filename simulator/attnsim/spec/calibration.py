@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
 
 from attnsim.spec.base import Spec
 from attnsim.spec.quantity import Size
@@ -25,3 +27,12 @@ class CalibrationSpec(Spec):
     driver: str = ""
     date: str = Field(default="", description="day of the measurement")
     rows: dict[str, list[Size]] = Field(default_factory=dict, description="lines of the file, by schedule or by field of the machine")
+
+
+def _listed(value: Any) -> Any:
+    """One record may be written without the list around it."""
+    return [value] if isinstance(value, dict) else value
+
+
+Calibrations = Annotated[list[CalibrationSpec], BeforeValidator(_listed)]
+"""A record for each file."""

@@ -15,12 +15,14 @@ from attnsim.validate.records import Record, parse_bool
 
 def calibrated_lines(arch: ArchRef, file: Path) -> frozenset[int]:
     """Lines of this file that the `calibration:` section of the machine names; none for another file, told by its hash."""
-    record: Any = load("arch", arch).data.get("calibration")
-    if not isinstance(record, dict) or not isinstance(record.get("rows"), dict):
+    found: Any = load("arch", arch).data.get("calibration")
+    records = [
+        one for one in (found if isinstance(found, list) else [found]) if isinstance(one, dict) and isinstance(one.get("rows"), dict)
+    ]
+    if not records:
         return frozenset()
-    if record.get("sha256") != hashlib.sha256(file.read_bytes()).hexdigest():
-        return frozenset()
-    return frozenset(int(line) for lines in record["rows"].values() for line in lines)
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    return frozenset(int(line) for one in records if one.get("sha256") == digest for lines in one["rows"].values() for line in lines)
 
 
 def is_fitted(record: Record, lines: Collection[int]) -> bool:
