@@ -152,3 +152,13 @@ def test_shared_memory_reads_are_charged(point: MakePoint) -> None:
     wanted = kernel.smem_bytes * per_byte["smem"] + sum(kernel.traffic.total(name) * per_byte[name] for name in ("hbm", "l2"))
     assert dynamic_energy(asked, [kernel]).bytes_j == pytest.approx(wanted)
     assert per_byte["smem"] == pytest.approx(0.25e-12 * 8)
+
+
+def test_products_whose_operands_toggle_less_draw_less(point: MakePoint) -> None:
+    quiet = {"extends": "flash-attention-3", "constants": {"activity": {"value": 0.8, "source": "estimate: x"}}}
+    usual, less = point("h100", "fa3", PREFILL), point("h100", quiet, PREFILL)
+    products = usual.machine.power.energy("tensor", "bf16") or 0.0
+    ops = sum(kernel.ops["tensor"]["mac"] * kernel.filled for kernel in kernels_of(usual))
+    drawn = [dynamic_energy(each, kernels_of(each)) for each in (usual, less)]
+    assert drawn[0].ops_j - drawn[1].ops_j == pytest.approx(0.2 * products * ops) and drawn[0].bytes_j == drawn[1].bytes_j
+    assert answer(less).latency_s < answer(usual).latency_s  # the board keeps a higher clock
