@@ -133,12 +133,12 @@ def test_a_broken_file_and_a_missing_column_are_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("system", "op", "framework", "source", "schedule"),
     [
-        ("h100_sxm", "context_attention", "sglang", "fa3", "flash-attention-3"),
+        ("h100_sxm", "context_attention", "sglang", "fa3", "sglang-fa3-prefill"),
         ("h200_sxm", "generation_attention", "vllm", "vllm_flash_attn_fa3", "vllm-fa3-decode"),
-        ("a100_sxm", "context_attention", "sglang", "flash_attention", "flash-attention-2"),
+        ("a100_sxm", "context_attention", "sglang", "flash_attention", "sglang-fa3-prefill-a100"),
         ("a100_sxm", "generation_attention", "vllm", "vllm_flash_attn", "vllm-fa2-decode"),
         ("h100_sxm", "context_attention", "sglang", "flash_attention", "flash-attention-3"),
-        ("b200_sxm", "context_attention", "sglang", "trtllm_mha", "cudnn"),
+        ("b200_sxm", "context_attention", "sglang", "trtllm_mha", "trtllm-gen-prefill"),
         ("b200_sxm", "generation_attention", "vllm", "vllm_flashinfer_trtllmdecode", "trtllm-gen-decode"),
         ("h100_sxm", "context_attention", "trtllm", "torch_flow", "cudnn"),
         ("h100_sxm", "gemm", "sglang", "anything", "matmul"),
