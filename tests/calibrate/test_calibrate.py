@@ -135,11 +135,21 @@ def test_the_new_file_works_and_keeps_fitted_rows_apart(folder: Path, capsys: py
     assert main(["check", new]) == 0
     assert main(["run", "llama3-8b-prefill", new]) == 0
     report = score_measurements(folder / "kernels.csv", new)
-    fitted, held = report.stats(fitted=True), report.stats(fitted=False)
-    assert fitted.n > 0 and held.n > 0 and held.mape is not None and held.mape < 0.01
+    assert report.stats(fitted=True).n == len(ATTENTION) + len(PRODUCTS) and report.stats(fitted=False).n == 0
+    others = [attention(s, d, True) for s in (384, 3000, 6000) for d in (64, 128)]
+    held = score_measurements(write(folder / "others.csv", timed(others)), new).stats(fitted=False)
+    assert held.n == len(others) and held.mape is not None and held.mape < 0.02
     (*_, record) = yaml.safe_load((folder / "new.yaml").read_text(encoding="utf-8"))["calibration"]
     assert (record["file"], record["device"], record["driver"], record["date"]) == ("kernels.csv", "Synthetic", "1.2", "2026-11-25")
     assert set(record["rows"]) == {"flash-attention-2", "matmul"}
+
+
+def test_a_share_of_the_rows_is_fitted_and_the_rest_judges(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--arch", "h100_sxm", "--kernel", "matmul", "--rows", "5", "-o", str(tmp_path / "new.yaml")]
+    assert main(["calibrate", str(folder / "kernels.csv"), *arguments]) == 0
+    assert "on 4 fitted rows; " in capsys.readouterr().out
+    report = score_measurements(folder / "kernels.csv", tmp_path / "new.yaml")
+    assert (report.stats("matmul", fitted=True).n, report.stats("matmul", fitted=False).n) == (4, 6)
 
 
 def test_a_second_calibration_extends_the_first(folder: Path) -> None:

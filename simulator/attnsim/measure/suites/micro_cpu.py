@@ -24,17 +24,17 @@ SUMMED = 1e-2
 
 
 def cases(small: bool) -> Iterator[Case]:
-    """All rows; small: a few of each kind."""
-    for size in SIZES[:2] if small else SIZES:
-        for kernel in ("copy", "read"):
-            for backend in ("numpy", "torch"):
-                yield _case(kernel, backend, dict(bytes=size), partial(_STREAMS[kernel, backend], size))
-        yield _case("triad", "torch", dict(bytes=size // 3 // 64 * 64 * 3), partial(_triad, size // 3 // 64 * 16))
+    """All rows; small: a few of each kind. What a run with a limit should not lack comes first."""
     for backend in ("numpy", "torch"):
         yield _case("launch-floor", backend, dict(bytes=0), partial(_smallest, backend))
     for size in SQUARES[:1] if small else SQUARES:
         for backend in ("numpy", "torch"):
             yield _case("matmul", backend, dict(dtype="fp32", m=size, n=size, k=size), partial(_product, size, backend))
+    for size in SIZES[:2] if small else SIZES:
+        for kernel in ("copy", "read"):
+            for backend in ("numpy", "torch"):
+                yield _case(kernel, backend, dict(bytes=size), partial(_STREAMS[kernel, backend], size))
+        yield _case("triad", "torch", dict(bytes=size // 3 // 64 * 64 * 3), partial(_triad, size // 3 // 64 * 16))
 
 
 def _case(kernel: str, backend: str, values: dict[str, Value], make: Callable[[], Prepared]) -> Case:
