@@ -143,10 +143,20 @@ def test_ragged_caches_read_each_sequence_to_its_end(score: Any) -> None:
     assert ragged.prediction.latency_s == pytest.approx(mean.latency_s, rel=0.1)
 
 
+def test_ragged_prefills_are_one_grid_of_packed_sequences(score: Any) -> None:
+    row = ATTENTION | {"kernel": "fa2", "batch": 3, "seqlen_q": 4096, "seqlen_kv": 4096, "causal": 1, "time_us": 900}
+    (ragged,) = score(row | {"lengths": "4096;1000;300"}).rows
+    sizes = {"B": 1, "H": 32, "G": 8, "P": 5396, "M": 5396, "E": 128, "F": 128}
+    mask = {"kind": "packed", "lengths": [4096, 1000, 300], "causal": True}
+    workload = {"attnsim": 1, "kind": "kernel", "name": "x", "cascade": "attention-1pass", "sizes": sizes, "dtype": "bf16", "mask": mask}
+    assert ragged.prediction.latency_s == attnsim.run(workload | {"schedule": "fa2"}, ARCH).results[0].latency_s
+    assert "packed" in score(row | {"kernel": "fa3", "lengths": "4096;1000;300"}).skipped[0].reason
+
+
 @pytest.mark.parametrize(
     ("changed", "reason"),
     [
-        ({"lengths": "8192;1;1;1", "seqlen_q": 8192}, "ragged batches are not predicted"),
+        ({"lengths": "8192;1;1;1", "seqlen_q": 2}, "ragged batches are not predicted"),
         ({"lengths": "8192;1;1;1", "window": 5}, "ragged batches are not predicted"),
         ({"lengths": "8192;1;1"}, "lengths has 3 sequences"),
         ({"lengths": "100;1;1;1"}, "the longest of 100 keys"),

@@ -189,7 +189,7 @@ def _recommendation(spec: KernelWorkload, point: Point, candidate: Candidate, es
     asked = masked_by(with_tile(point, candidate.tile), candidate.setting, candidate.stride)
     mask, setting = estimate.mask, candidate.setting
     speedups = {} if spec.end_to_end is None else beside_dense(spec.end_to_end, asked, estimate, dense_s)
-    by_test = point.schedule.spec.masking != "partial"
+    by_test = point.schedule.spec.masking == "unless-block-sparse"
     return Recommendation(
         window=setting.window,
         stride=candidate.stride,

@@ -8,14 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, prod
 
 from attnsim.cascade.einsum import Einsum
 from attnsim.errors import InfeasibleError
 from attnsim.evaluate.makespan import makespan
 from attnsim.evaluate.occupancy import Occupancy, occupancy
 from attnsim.evaluate.point import Point
-from attnsim.evaluate.traffic import Grid, Traffic, fill_bytes, fused_traffic, inputs_of, tile_bytes
+from attnsim.evaluate.traffic import (
+    STATE_BYTES,
+    Grid,
+    Traffic,
+    fill_bytes,
+    fused_traffic,
+    inputs_of,
+    results_of,
+    summed_over_grid,
+    tile_bytes,
+)
 from attnsim.evaluate.walks import HeadWalks, Rounds, grid_rounds, key_walks, merged_rounds, query_walks
 from attnsim.evaluate.work import CtaWork, Ops, cta_work, extents
 from attnsim.mask.base import TileWalk
@@ -103,7 +113,7 @@ def fused_kernel(point: Point, einsums: tuple[Einsum, ...], name: str, walk: Til
     reduced = spec.split is not None and spec.split.rank == point.key  # splitting the queries of a CTA leaves nothing to combine
     grid = Grid(tile, tiled, walked, batch_order, ctas, visits, heads, pack, tiles * splits, slots, splits if reduced else 1)
     fill = fill_bytes(point, einsums, grid)
-    per_tile = tile_cycles(point, {**work.per_tile.cycles, **_load_cycles(point, einsums, grid)})
+    per_tile = tile_cycles(point, {**work.per_tile.cycles, **_load_cycles(point, einsums, grid), **_reduce_cycles(point, einsums, grid)})
     costs = _costs(point, work, per_tile, rounds, fill, grid)
     once = _costs(point, work, per_tile, ((1, 1, 0),), fill, grid)
     alone = schedule.constant(spec.constants.alone, point.context, 1.0)
@@ -242,6 +252,20 @@ def _load_cycles(point: Point, einsums: tuple[Einsum, ...], grid: Grid) -> dict[
     inside, walked = extents(point, grid.tile), set(grid.walked)
     moved = sum(tile_bytes(point, n, inside, grid.pack) for n in inputs_of(einsums) if walked & set(point.cascade.tensor_ranks(n)))
     return {"load": moved / _port(point, efficiency)}
+
+
+def _reduce_cycles(point: Point, einsums: tuple[Einsum, ...], grid: Grid) -> dict[str, float]:
+    """Cycles in which a processor sends what a step of the walk adds to results of the whole grid, where the schedule says how fast.
+
+    Whole tiles, padding too: the sums are kept in a workspace of whole tiles.
+    """
+    efficiency = point.schedule.constant(point.schedule.spec.constants.reduce_efficiency, point.context, 0.0)
+    if not efficiency:
+        return {}
+    inside = extents(point, grid.tile)
+    summed = [name for name in results_of(point, einsums) if summed_over_grid(point, grid, name)]
+    elements = sum(prod(inside.get(rank, 1) for rank in point.cascade.tensor_ranks(name)) for name in summed)
+    return {"reduce": elements * STATE_BYTES / _port(point, efficiency)}
 
 
 def _costs(point: Point, work: CtaWork, per_tile: float, rounds: Rounds, fill: float, grid: Grid) -> list[tuple[int, float]]:

@@ -168,15 +168,19 @@ def _sweeps(point: Point, grid: Grid, walking: list[str], capacity: float) -> fl
     return 1.0 + (1.0 - capture) * (most - 1.0)
 
 
+def summed_over_grid(point: Point, grid: Grid, tensor: str) -> bool:
+    """Whether every CTA adds to a result at each step of its walk: the rank it is spread over is summed, the one it walks is not."""
+    ranks = set(point.cascade.tensor_ranks(tensor))
+    return any(rank not in ranks for rank in grid.tiled) and bool(ranks & set(grid.walked))
+
+
 def _results(point: Point, einsums: tuple[Einsum, ...], grid: Grid, traffic: Traffic, memory: str, shared: str | None) -> None:
     cascade = point.cascade
     inside = extents(point, grid.tile)
     for name in results_of(point, einsums):
-        ranks = set(cascade.tensor_ranks(name))
         size = point.tensor_bytes(name)
         wide = size / point.stored(name) * STATE_BYTES
-        reduced = any(rank in grid.tiled and rank not in ranks for rank in grid.tiled)
-        if reduced and ranks & set(grid.walked):
+        if summed_over_grid(point, grid, name):
             # Summed over the CTAs of the grid: fp32 reductions sent to the shared level, which adds them itself (FlashAttention-2,
             # section 3.2).
             elements = tile_bytes(point, name, inside, grid.pack) / point.stored(name)

@@ -89,9 +89,10 @@ def _in_blocks(point: Point, mask: Mask, row: Tile, pack: int, walk: TileWalk) -
 
 def _masking(point: Point, mask: Mask, walk: TileWalk) -> Callable[[Run], int]:
     """How many of the tiles visited from a tile compute their mask."""
-    if point.schedule.spec.masking == "partial" or mask.kind == "dense":
+    rule = point.schedule.spec.masking
+    if rule == "partial" or mask.kind == "dense" or (rule == "whole-windows" and point.context["mask"] != "window"):
         return lambda run: run.partial
-    if walk.block_sparse_test:  # keys out of range are masked apart, at next to no cost
+    if rule == "unless-block-sparse" and walk.block_sparse_test:  # keys out of range are masked apart, at next to no cost
         return lambda run: 0
     return lambda run: run.visited
 

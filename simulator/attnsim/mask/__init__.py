@@ -10,6 +10,7 @@ from pathlib import Path
 from attnsim.mask.banded import CAUSAL, DENSE, Banded
 from attnsim.mask.base import Mask, Run, TileShape, TileWalk
 from attnsim.mask.neighborhood import Neighborhood
+from attnsim.mask.packed import Packed
 from attnsim.mask.perhead import PerHead
 from attnsim.mask.strided import Strided
 from attnsim.spec.mask import (
@@ -19,6 +20,7 @@ from attnsim.spec.mask import (
     GridMask,
     MaskSpec,
     NeighborhoodMask,
+    PackedMask,
     PerHeadMask,
     SinksMask,
     SpanMask,
@@ -29,7 +31,7 @@ from attnsim.spec.mask import (
 )
 
 __all__ = [
-    "CAUSAL", "DENSE", "Banded", "Mask", "Neighborhood", "PerHead", "Run", "Strided", "TileShape", "TileWalk", "dense_like", "from_spec",
+    "CAUSAL", "DENSE", "Banded", "Mask", "Neighborhood", "Packed", "PerHead", "Run", "Strided", "TileShape", "TileWalk", "dense_like", "from_spec",
 ]  # fmt: skip
 
 
@@ -71,6 +73,8 @@ def from_spec(spec: MaskSpec, folder: Path | None = None) -> Mask:
             return _strided(spec, int(offset))
         case SpanMask():
             return Strided(spec.block, spec.alpha, spec.beta, sinks=spec.sinks, within=True)
+        case PackedMask(lengths=lengths, causal=causal):
+            return Packed.of(lengths, causal)
         case TopkMask():
             from attnsim.mask.topk import Topk
 

@@ -166,6 +166,16 @@ class SpanMask(Spec):
     sinks: _Count = Field(default=1, description="blocks of the span that lie at the start of the sequence")
 
 
+class PackedMask(Spec):
+    """Sequences of their own lengths laid end to end, each attending itself, as ragged batches run: one batch element whose P and M are the
+    tokens of all.
+    """
+
+    kind: Literal["packed"]
+    lengths: list[_Positive] = Field(min_length=1, description="tokens of each sequence; together P, and M")
+    causal: Annotated[bool, Field(strict=True)] = False
+
+
 class BlocksMask(Spec):
     """Which blocks of keys each block of queries attends, from a file or written here."""
 
@@ -266,6 +276,7 @@ OneMask = (
     | GridMask
     | StridedMask
     | SpanMask
+    | PackedMask
     | BlocksMask
     | TopkMask
 )

@@ -11,10 +11,12 @@ from attnsim.spec.base import FieldError, Spec
 from attnsim.spec.dtype import Dtype
 from attnsim.spec.quantity import Cycles, Factor, PositiveShare, Seconds, Share, Size, Whole
 
-MaskName = Literal["dense", "causal", "window", "sinks", "neighborhood", "windows", "strided", "span", "blocks", "topk", "per_head", "any"]
+MaskName = Literal[
+    "dense", "causal", "window", "sinks", "neighborhood", "windows", "strided", "span", "packed", "blocks", "topk", "per_head", "any"
+]
 UnitName = Literal["tensor", "vector", "sfu"]
 LevelName = Literal["smem", "register", "tmem", "l1", "l2"]
-ResourceName = Literal["tensor", "vector", "sfu", "smem", "l2", "load", "fill", "drain", "tail", "memory"]
+ResourceName = Literal["tensor", "vector", "sfu", "smem", "l2", "load", "reduce", "fill", "drain", "tail", "memory"]
 
 
 def _listed(value: Any) -> Any:
@@ -198,7 +200,7 @@ class Overlap(Spec):
 
     exposed: dict[ResourceName, Shares] = Field(
         default_factory=dict,
-        description="by resource: tensor, sfu, vector, smem, l2, load (within a tile); fill (first loads and last stores of a CTA); "
+        description="by resource: tensor, sfu, vector, smem, l2, load, reduce (in a tile); fill (first loads and last stores of a CTA); "
         "drain (a CTA's work on its last tile, after the last byte has come from memory); "
         "tail (what the longest slot of a grid works beyond the "
         "average, while the others ask memory for nothing); memory (HBM and L2 beside the compute of the whole kernel)",
@@ -227,6 +229,11 @@ class Constants(Spec):
         default_factory=list,
         description="share of a processor's part of the shared cache's bandwidth that the loads of a walk reach; left out: loads limit "
         "the whole machine only, not one processor",
+    )
+    reduce_efficiency: Efficiencies = Field(
+        default_factory=list,
+        description="share of a processor's part of the shared cache's bandwidth that its reductions into a result of the whole grid reach "
+        "(fp32 atomics); left out: they limit the whole machine only, not one processor",
     )
     alone: Efficiencies = Field(
         default_factory=list,
@@ -362,9 +369,10 @@ class ScheduleSpec(Spec):
     masks: list[MaskName] = Field(
         default=["dense", "causal", "window", "sinks"], description="kinds of masks whose tiles it skips; any: it computes every pair"
     )
-    masking: Literal["partial", "unless-block-sparse"] = Field(
+    masking: Literal["partial", "whole-windows", "unless-block-sparse"] = Field(
         default="partial",
-        description="tiles whose mask is computed: those with a masked pair, or all unless the kernel's own test finds none",
+        description="tiles whose mask is computed: those with a masked pair; these, but under a window all; or all unless the kernel's own "
+        "test finds none",
     )
     block_mask: dict[str, Size] | None = Field(
         default=None,

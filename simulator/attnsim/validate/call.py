@@ -263,11 +263,17 @@ def _lengths(text: str, shape: Shape) -> tuple[int, ...]:
 
 
 def _ragged(shape: Shape, lengths: Sequence[int], kernel: str, *, plain: bool) -> dict[str, Any]:
-    """One query over caches of their own lengths: each sequence as heads whose mask ends at its length, which reads the same bytes in the
-    same tiles. Queries of their own number cannot be written this way.
+    """Sequences of their own lengths.
+
+    One query each: a sequence as heads whose mask ends at its length, which reads the same bytes in the same tiles. As many queries as
+    keys: all of them end to end.
     """
-    if not plain or shape.seqlen_q != 1:
-        raise NotPredictedError("ragged batches are not predicted but for one query a sequence, without a mask")
+    if not plain or shape.seqlen_q not in (1, shape.seqlen_kv):
+        raise NotPredictedError("ragged batches are not predicted but for one query a sequence or as many as keys, without a mask")
+    if shape.seqlen_q > 1:
+        total = sum(lengths)
+        packed = {"kind": "packed", "lengths": list(lengths), "causal": shape.causal}
+        return {"sizes": {**shape.sizes(), "B": 1, "P": total, "M": total}, "mask": packed}
     heads, groups = shape.batch * shape.heads_q, shape.batch * shape.heads_kv
     each = [{"heads": shape.heads_q, "mask": {"kind": "window", "left": length - 1, "right": 0}} for length in lengths]
     return {

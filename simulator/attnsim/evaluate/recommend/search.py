@@ -189,7 +189,7 @@ class _Search:
         assert isinstance(point.mask, Neighborhood)
         spec = point.schedule.spec
         self.point, self.mask, self.settings, self.name = point, point.mask, settings, name
-        self.dynamic, self.partial = spec.key_tiles == "dynamic", spec.masking == "partial"
+        self.dynamic, self.partial = spec.key_tiles == "dynamic", spec.masking != "unless-block-sparse"
         self.trimmed = across and not self.partial and spec.split is None
         self.most_stride = most_stride
         self.q_sides = list(zip(*(box(row, point.query) for row in rows), strict=True))
