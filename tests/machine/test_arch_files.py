@@ -264,7 +264,7 @@ def test_sustained_gemms_are_the_measured_ones() -> None:
     """TFLOP/s the tensor energies are fitted to, typed in again: A100 and H100 on normal inputs, B200 and GB200 their best
     published GEMM.
     """
-    table = {"a100_sxm_80gb": 257, "h100_sxm": 713, "h200": 713, "b200": 1745, "gb200": 1822}
+    table = {"a100_sxm_80gb": 257, "h100_sxm": 713, "h200": 678, "b200": 1745, "gb200": 1822}
     for name, tera in table.items():
         assert load_machine(name).power.gemm["bf16"].rate == tera * 1e12
 

@@ -344,7 +344,8 @@ def _level_times(point: Point, traffic: Traffic, grid: Grid) -> dict[str, float]
         rate = level.sustained * (efficiency if level is machine.memory else 1.0)
         if level is machine.memory and level.latency_s > 0:
             rate = min(rate, _bytes_in_flight(point, grid) / level.latency_s)
-        times[level.name] = moved / rate
+        read, written = traffic.directed(level.name)
+        times[level.name] = (read + written / level.write) / rate
     return times
 
 

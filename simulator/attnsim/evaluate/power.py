@@ -48,4 +48,5 @@ def energy(point: Point, dynamic: Dynamic, seconds: float, clock_hz: float, nomi
     """Joules of a run of `seconds` at `clock_hz`."""
     power = point.machine.power
     scale: float = (clock_hz / nominal_hz) ** power.clock_exponent
-    return power.idle_w * seconds + dynamic.ops_j * scale + dynamic.bytes_j
+    ops_j = dynamic.ops_j * scale
+    return power.idle_w * seconds + ops_j + dynamic.bytes_j - power.shared * min(ops_j, dynamic.bytes_j)

@@ -20,7 +20,7 @@ def level_times(point: Point, traffic: Traffic, efficiency: float = 1.0) -> dict
     """Seconds of each device level at its sustained bandwidth; efficiency: share of the memory's that the kernel reaches."""
     memory = point.machine.memory
     return {
-        level.name: traffic.total(level.name) / (level.sustained * (efficiency if level is memory else 1.0))
+        level.name: level.seconds(*traffic.directed(level.name), efficiency if level is memory else 1.0)
         for level in point.machine.levels
         if level.per == "device" and traffic.total(level.name)
     }

@@ -27,6 +27,11 @@ class Traffic:
         """All bytes of a level."""
         return sum(sum(by.values()) for by in self.moved.get(level, {}).values())
 
+    def directed(self, level: str) -> tuple[float, float]:
+        """Bytes read from a level, and bytes written to it."""
+        written = sum(by.get("write", 0.0) for by in self.moved.get(level, {}).values())
+        return self.total(level) - written, written
+
     def merge(self, other: Traffic) -> None:
         """Add another kernel's traffic."""
         for level, tensors in other.moved.items():

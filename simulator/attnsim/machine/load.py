@@ -160,6 +160,8 @@ def _level(name: str, level: LevelSpec, spec: ArchSpec, clocks: Mapping[str, Clo
         clock=level.clock,
         retains=None if level.retains is None else level.retains.value,
         forgets=None if level.forgets is None else level.forgets.value,
+        write=1.0 if level.write is None else level.write.value,
+        ramp_s=0.0 if level.ramp is None else level.ramp.value,
     )
 
 
@@ -170,6 +172,7 @@ def _power(power: PowerSpec) -> Power:
         tdp_w=power.tdp.value,
         idle_w=power.idle.value,
         clock_exponent=power.clock_exponent.value,
+        shared=0.0 if power.shared is None else power.shared.value,
         joule_per_op=_copy({unit: _values(by_dtype) for unit, by_dtype in power.joule_per_op.items()}),
         gemm=gemm,
     )

@@ -63,7 +63,9 @@ class Level:
     `capacity_bytes` is that of one instance (one device or one processor, see `per`). `bandwidth` (nominal) and `sustained` (measured,
     or nominal where nothing is known) are B/s of the whole machine. `bytes_per_cycle` is per processor, None for device levels.
     `clock` names its clock, None likewise. `latency_far_s` is to the other partition of a split cache, else equal to `latency_s`.
-    `retains` and `forgets`: shares of the capacity up to which a working set survives until the next run, and from which nothing does.
+    `write`: share of the sustained rate at which bytes are written; `ramp_s`: what passes before the loads of a kernel flow and after the
+    last of them. `retains` and `forgets`: shares of the capacity up to which a working set survives until the next run, and from which
+    nothing does.
     """
 
     name: str
@@ -78,6 +80,12 @@ class Level:
     clock: str | None
     retains: float | None = None
     forgets: float | None = None
+    write: float = 1.0
+    ramp_s: float = 0.0
+
+    def seconds(self, read: float, written: float = 0.0, efficiency: float = 1.0) -> float:
+        """Of so many bytes at the sustained rate, or a share of it."""
+        return (read + written / self.write) / (self.sustained * efficiency)
 
 
 @dataclass(frozen=True, slots=True)

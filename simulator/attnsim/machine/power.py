@@ -30,13 +30,17 @@ class GemmPoint:
 
 @dataclass(frozen=True, slots=True)
 class Power:
-    """Watts of the board, and joules per operation by unit and dtype (`"*"`: any) at the nominal clock."""
+    """Watts of the board, and joules per operation by unit and dtype (`"*"`: any) at the nominal clock.
+
+    `shared`: share of the smaller of the operations' and the bytes' energy that both count and the board draws once.
+    """
 
     tdp_w: float
     idle_w: float
     clock_exponent: float
     joule_per_op: Mapping[str, Mapping[str, float]]
     gemm: Mapping[str, GemmPoint]
+    shared: float = 0.0
 
     def energy(self, unit: str, dtype: str) -> float | None:
         """Joules of one operation (a mac is one) of `unit` at the nominal clock; None where the file gives none."""
@@ -64,8 +68,9 @@ def clock_scale(power: Power, op_w: float, other_w: float = 0.0, highest: float 
     """
 
     def watts(scale: float) -> float:
-        dynamic: float = op_w * scale ** (1 + power.clock_exponent) + other_w * scale
-        return power.idle_w + dynamic
+        op, other = op_w * scale ** (1 + power.clock_exponent), other_w * scale
+        drawn: float = power.idle_w + op + other - power.shared * min(op, other)
+        return drawn
 
     return highest_within(watts, power.tdp_w, highest)
 

@@ -106,8 +106,9 @@ class LevelSpec(Group):
     """A memory level. Give ``bandwidth`` (whole machine) or ``bytes_per_cycle`` (one processor) with its ``clock``.
 
     Both are nominal; ``sustained`` is the share of it that was measured, so that it still holds when a what-if changes the nominal figure.
-    ``retains`` and ``forgets``, of a cache: shares of its capacity; of a working set up to the first, everything is still there when a
-    kernel is run again, of one from the second on, nothing.
+    ``write``: share of that rate at which bytes are written (buses turn around); ``ramp``: what passes before the loads of a kernel flow,
+    and after the last of them. ``retains`` and ``forgets``, of a cache: shares of its capacity; of a working set up to the first,
+    everything is still there when a kernel is run again, of one from the second on, nothing.
     """
 
     per: Literal["device", "processor"] = "device"
@@ -116,6 +117,8 @@ class LevelSpec(Group):
     bytes_per_cycle: SourcedBytesPerCycle | None = None
     clock: str | None = None
     sustained: SourcedShare | None = None
+    write: SourcedShare | None = None
+    ramp: SourcedSeconds | None = None
     latency: SourcedSeconds | None = None
     far_latency: SourcedSeconds | None = None
     retains: SourcedShare | None = None
@@ -172,11 +175,14 @@ class GemmSpec(Group):
 
 
 class PowerSpec(Group):
-    """Board power. ``joule_per_op`` is by unit and dtype at the nominal clock and grows as clock**clock_exponent."""
+    """Board power. ``joule_per_op`` is by unit and dtype at the nominal clock and grows as clock**clock_exponent. ``shared``: of what
+    operations draw and what bytes draw, the share of the smaller that both count (clock trees, issue, fabric) and the board draws once.
+    """
 
     tdp: SourcedWatts
     idle: SourcedWatts
     clock_exponent: SourcedExponent
+    shared: SourcedShare | None = None
     joule_per_op: dict[str, dict[str, SourcedJoulePerOp]]
     gemm: dict[str, GemmSpec] | None = None
 

@@ -13,6 +13,8 @@ from attnsim.validate.predict import ArchRef, Predict, Prediction, engine
 
 LIBRARY = {("nccl", "all-reduce"): ("ring", "tree")}
 """A library that was timed, and a collective -> the algorithms it chooses from; else the fastest there is."""
+WRITTEN = {"copy": 1 / 2, "triad": 1 / 3}
+"""Of the bytes that a loop moves, those it writes."""
 CHOOSING = ("all-reduce", "all-gather", "reduce-scatter", "broadcast")
 """Collectives with more than one algorithm."""
 
@@ -57,7 +59,7 @@ def collective(call: Call, machine: Machine) -> Prediction:
 
 
 def micro(call: Call, machine: Machine) -> Prediction:
-    """Bytes over the sustained bandwidth of the level that holds them, behind a launch in a graph; or a launch itself.
+    """Bytes over the sustained bandwidth of the level that holds them, behind a launch in a graph and a ramp; or a launch itself.
 
     The bytes of a copy are those read and those written. `sets` of inputs that take turns are all held.
     """
@@ -71,4 +73,6 @@ def micro(call: Call, machine: Machine) -> Prediction:
     shared = [level for level in machine.levels if level.per == "device"]  # outermost first
     held = amount * call.columns["sets"]
     level = machine.level("l2") if call.kernel == "l2-read" else [shared[0], *(one for one in shared if held <= one.capacity_bytes)][-1]
-    return Prediction(machine.launch.graph_s + amount / level.sustained, amount / level.bandwidth, level.name)
+    written = amount * WRITTEN.get(call.kernel, 0.0)
+    seconds = level.seconds(amount - written, written) + level.ramp_s
+    return Prediction(machine.launch.graph_s + seconds, amount / level.bandwidth, level.name)
