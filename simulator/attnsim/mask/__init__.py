@@ -31,7 +31,8 @@ from attnsim.spec.mask import (
 )
 
 __all__ = [
-    "CAUSAL", "DENSE", "Banded", "Mask", "Neighborhood", "Packed", "PerHead", "Run", "Strided", "TileShape", "TileWalk", "dense_like", "from_spec",
+    "CAUSAL", "DENSE", "Banded", "Mask", "Neighborhood", "Packed", "PerHead", "Run", "Strided", "TileShape", "TileWalk", "dense_like",
+    "from_spec",
 ]  # fmt: skip
 
 

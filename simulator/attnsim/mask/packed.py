@@ -83,8 +83,10 @@ class Packed(Mask):
         import numpy as np
 
         own = np.repeat(np.arange(len(self.lengths)), self.lengths)
-        seen = own[:, None] == own[None, :]
-        return seen & np.tri(P, M, dtype=bool) if self.causal else seen
+        seen: np.ndarray[Any, np.dtype[np.bool_]] = own[:, None] == own[None, :]
+        if self.causal:
+            seen &= np.tri(P, M, dtype=bool)
+        return seen
 
     def walk(self, P: int, M: int, q_tile: TileShape, k_tile: TileShape, pack: int = 1, dynamic: bool = False) -> TileWalk:
         """Per query tile, the key tiles visited, sequence by sequence."""
