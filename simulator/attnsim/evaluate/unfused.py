@@ -70,7 +70,9 @@ def combine_kernel(point: Point, splits: int, name: str) -> Kernel:
         work.add(point, "vector", "mac", splits * elements)
         exponentials = "sfu" if "sfu" in point.machine.units else "vector"
         work.add(point, exponentials, "exp", splits * rows)
-    return _merged(point, streaming_kernel(point, work, traffic, name))
+    kernel = _merged(point, streaming_kernel(point, work, traffic, name))
+    chain = splits * point.schedule.constant(point.schedule.spec.constants.merge, point.context, 0.0)
+    return replace(kernel, compute_cycles=kernel.compute_cycles + chain)
 
 
 def _merged(point: Point, kernel: Kernel) -> Kernel:
