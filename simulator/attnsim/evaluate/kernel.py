@@ -20,7 +20,7 @@ from attnsim.evaluate.walks import HeadWalks, Rounds, grid_rounds, key_walks, me
 from attnsim.evaluate.work import CtaWork, Ops, cta_work, extents
 from attnsim.mask.base import TileWalk
 from attnsim.schedule.condition import holds
-from attnsim.schedule.split import split_count, stream_k
+from attnsim.schedule.split import piece_tiles, split_count, stream_k
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ def fused_kernel(point: Point, einsums: tuple[Einsum, ...], name: str, walk: Til
     rounds, repeat = grid_rounds(point, walks, batch_order, len(walked) > 1, pack)
     tiles = sum(count for count, _, _ in rounds) * repeat // heads
     visits = sum(count * visited for count, visited, _ in rounds) * repeat
-    splits, rounds, repeat, ctas = _split(point, rounds, repeat, slots)
+    splits, rounds, repeat, ctas = _split(point, rounds, repeat, slots, tile.get(point.key, 1))
     masked = sum(count * part for count, _, part in rounds) * repeat
     reduced = spec.split is not None and spec.split.rank == point.key  # splitting the queries of a CTA leaves nothing to combine
     grid = Grid(tile, tiled, walked, batch_order, ctas, visits, heads, pack, tiles * splits, slots, splits if reduced else 1)
@@ -186,7 +186,7 @@ def _filled(point: Point, tile: Mapping[str, int], pack: int, walk: TileWalk) ->
     return rows / (ceil(rows / size) * size)
 
 
-def _split(point: Point, rounds: Rounds, heads: int, slots: int) -> tuple[int, Rounds, int, int]:
+def _split(point: Point, rounds: Rounds, heads: int, slots: int, tile: int) -> tuple[int, Rounds, int, int]:
     """(splits per walk, rounds per period, periods, CTAs) after the schedule's split rule."""
     split = point.schedule.spec.split
     tiles = sum(count for count, _, _ in rounds)
@@ -203,20 +203,23 @@ def _split(point: Point, rounds: Rounds, heads: int, slots: int) -> tuple[int, R
         each = min(share, ceil(masked / grid)) if masked else 0
         shares: Rounds = ((longer, share, each), (grid - longer, share - 1, min(each, share - 1)))
         return max(1, ceil(grid / max(1, tiles * heads))), tuple(r for r in shares if r[0]), 1, grid
-    count = split_count(split, heads * tiles, longest, point.machine.processors, point.requests)
+    if split.rule in ("fill", "pieces"):
+        each = piece_tiles(split, [(count * heads, visited) for count, visited, _ in rounds], tile, point.machine.processors)
+        count = ceil(longest / each)
+    else:
+        each, count = 0, split_count(split, heads * tiles, longest, point.machine.processors, point.requests)
     if count == 1:
         return 1, rounds, heads, tiles * heads
     pieces: list[tuple[int, int, int]] = []
     for tiles_alike, visited, partial in rounds:
-        pieces += _shares(visited, partial, count, split.rank == point.key) * tiles_alike
-    return count, merged_rounds(pieces), heads, len(pieces) * heads
+        pieces += _shares(visited, partial, each or ceil(visited / count), split.rank == point.key) * tiles_alike
+    return ceil(len(pieces) / tiles), merged_rounds(pieces), heads, len(pieces) * heads
 
 
-def _shares(visited: int, partial: int, count: int, at_end: bool) -> list[tuple[int, int, int]]:
-    """One walk cut into at most `count` pieces of (1, visited, partial). Masked tiles lie at the end of a walk over the keys, hence in its
-    last pieces; a walk that is cut along the queries has its share of them in every piece.
+def _shares(visited: int, partial: int, each: int, at_end: bool) -> list[tuple[int, int, int]]:
+    """One walk cut into pieces of at most `each` tiles, as (1, visited, partial). Masked tiles lie at the end of a walk over the keys,
+    hence in its last pieces; a walk that is cut along the queries has its share of them in every piece.
     """
-    each = ceil(visited / count)
     sizes = [min(each, visited - first) for first in range(0, visited, each or 1)]
     pieces: list[tuple[int, int, int]] = []
     for left in range(len(sizes), 0, -1):

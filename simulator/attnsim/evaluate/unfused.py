@@ -71,8 +71,10 @@ def combine_kernel(point: Point, splits: int, name: str) -> Kernel:
         work.add(point, "vector", "mac", splits * elements)
         exponentials = "sfu" if "sfu" in point.machine.units else "vector"
         work.add(point, exponentials, "exp", splits * rows)
-    kernel = streaming_kernel(point, work, traffic, name)
-    return replace(kernel, fixed_s=point.schedule.constant(point.schedule.spec.constants.combine_overhead, point.context, kernel.fixed_s))
+    kernel, constants = streaming_kernel(point, work, traffic, name), point.schedule.spec.constants
+    fixed = point.schedule.constant(constants.combine_overhead, point.context, kernel.fixed_s)
+    chain = splits * point.schedule.constant(constants.merge, point.context, 0.0)
+    return replace(kernel, fixed_s=fixed, compute_cycles=kernel.compute_cycles + chain)
 
 
 def _whole_work(point: Point, einsums: tuple[Einsum, ...], sizes: Mapping[str, int]) -> Work:

@@ -65,9 +65,7 @@ class Call:
         """Which of its two kernels FlashAttention-2 takes: a small grid has its keys split, in tiles of other sizes."""
         if self.lengths or self.backward:  # ragged batches are never split
             return "flash-attention-2"
-        packed = self.p == 1 and self.window is None
-        if packed and self.h > self.g:  # split or not, the heads of a group are rows of a tile, and of the two only this schedule says so
-            return "flash-decoding"
+        packed = self.p == 1 and self.window is None  # the heads of a group are rows of a tile
         rows, heads = (1, self.g) if packed else (self.p, self.h)
         tile = 256 if self.d <= 64 else 128 if self.d <= 128 else 64
         splits = split_count(FLASH_SPLIT, self.b * heads * ceil(rows / 64), ceil(self.m / tile), processors)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import ceil
 
 from attnsim.spec.schedule import Split
@@ -26,6 +27,31 @@ def split_count(split: Split, rows: int, tiles: int, processors: int, requests: 
         share = max(1, ceil(1.1 * rows * tiles / slots))
         return min(ceil(tiles / share), _wave_efficient(split, max(1, rows // requests), tiles, slots))
     return _wave_efficient(split, rows, tiles, slots)
+
+
+def piece_tiles(split: Split, walks: Sequence[tuple[int, int]], tile: int, processors: int) -> int:
+    """Longest piece, in tiles, of the rules that cut every walk into pieces of one length; the longest walk, where none is cut.
+
+    walks: (CTAs of the unsplit grid, tiles each visits); tile: positions of one. ``fill``: the shortest pieces of which all walks together
+    have no more than one wave; ``pieces``: what each slot would get of all positions, rounded up to a length the kernel knows.
+    """
+    slots, rows = processors * split.slots_per_processor, sum(count for count, _ in walks)
+    longest = max(visited for _, visited in walks)
+    if split.rule == "pieces":
+        share = ceil(sum(count * visited for count, visited in walks) * tile / slots)
+        whole = ceil(share / split.least) * split.least
+        wanted = next((split.pieces[most] for most in sorted(split.pieces) if share <= most), whole)
+        return min(longest, ceil(wanted / tile))
+    if longest <= split.min_tiles or rows > slots:
+        return longest
+    low, high = min(longest, max(1, ceil(split.least / tile), ceil(longest / split.maximum))), longest
+    while low < high:
+        middle = (low + high) // 2
+        if sum(count * ceil(visited / middle) for count, visited in walks) > slots:
+            low = middle + 1
+        else:
+            high = middle
+    return low
 
 
 def _wave_efficient(split: Split, rows: int, tiles: int, slots: int) -> int:

@@ -263,7 +263,7 @@ class Constants(Spec):
     )
     merge: CyclesList = Field(
         default_factory=list,
-        description="cycles in which the last CTA of a split walk takes in one partial result, where they are merged inside the kernel",
+        description="cycles in which a CTA that merges a split walk, in the kernel or after it, takes in one partial result: a chain of loads",
     )
     combine_overhead: SecondsList = Field(
         default_factory=list, description="fixed time of the kernel that merges split walks, beside launch; default: kernel_overhead"
@@ -274,9 +274,10 @@ class Split(Spec):
     """How the sequential rank is split over several CTAs when the grid is small (split-KV)."""
 
     rank: str = Field(description="of a sequential loop; of a matrix product in a kernel of its own: depth, its reduced ranks")
-    rule: Literal["wave-efficiency", "fill", "even-share", "stream-k"] = Field(
-        description="wave-efficiency: FlashAttention's heuristic; fill: as many as fit in one wave; even-share: pieces of at most the "
-        "tiles that each slot would get and a tenth more; stream-k: each slot gets as many tiles"
+    rule: Literal["wave-efficiency", "fill", "even-share", "pieces", "stream-k"] = Field(
+        description="wave-efficiency: FlashAttention's heuristic; fill: as many as fit in one wave, of one length for all walks; even-share: "
+        "pieces of at most the tiles that each slot would get and a tenth more; pieces: of what each slot would get, rounded up as `pieces` "
+        "and `least` say; stream-k: each slot gets as many tiles"
     )
     when: str | None = Field(default=None, description="condition under which the kernel splits at all")
     slots_per_processor: Size = Field(default=1, description="CTAs per processor that the heuristic counts with")
@@ -288,6 +289,10 @@ class Split(Spec):
         default=0.85, description="the smallest split count whose wave efficiency is at least this share of the best; default: as `enough`"
     )
     maximum: Size = Field(default=128, description="most splits of one walk; default: as `enough`")
+    least: Size = Field(default=1, description="of fill: positions of the shortest piece; of pieces: long ones are multiples of so many")
+    pieces: dict[int, Size] = Field(
+        default_factory=dict, description="of pieces: where a slot would get no more positions than the key, the length of a piece"
+    )
     min_tiles: Size = Field(default=1, description="no split when the sequential loop has at most this many tiles")
     unsplit: str = Field(default="", description="schedule that the library runs in place of this one where nothing is split")
     combine: Literal["kernel", "always", "in-kernel"] = Field(

@@ -213,8 +213,9 @@ def _case(call: Call, count: int) -> Case:
         return Case(call.values(call.flash_kernel(count)), partial(forward, call, "cuda", bind_flash))
     if call.d != call.dv:
         return Case(call.values("flashinfer-mla"), partial(latent, call), "latent", LIBRARY)
+    kernel = "flashinfer-decode" if call.backend == PAGED else "flashinfer-decode-cuda"
     build = f"{call.backend} {call.d}"  # FlashInfer compiles a kernel for a head dimension
-    return Case(call.values("flashinfer-decode"), partial(paged, call, call.backend == PAGED), build, LIBRARY)
+    return Case(call.values(kernel), partial(paged, call, call.backend == PAGED), build, LIBRARY)
 
 
 def cases(device: str, small: bool) -> Iterator[Case]:
