@@ -25,6 +25,9 @@ FITTED_KINDS = ("attention", "product", "rowwise")
 INERT = 1e-4
 """A constant that moves no row by so much for a small step has nothing to be fitted on."""
 
+FEWEST = 3
+"""Rows that must depend on a constant: fitted on one or two it would take up what else is wrong with these."""
+
 ANCHOR = 1e-3
 """Weight that holds constants which the rows do not tell apart near where they were."""
 
@@ -153,7 +156,7 @@ def _moving(chosen: Sequence[Asked]) -> list[Parameter]:
         made = _Changed({parameter: parameter.first + step})
         moved = [made.seconds(one) / was - 1 for one, was in zip(chosen, plain, strict=True)]
         size = math.sqrt(math.fsum(move * move for move in moved) / len(moved))
-        if max(map(abs, moved)) > INERT:
+        if sum(abs(move) > INERT for move in moved) >= min(FEWEST, len(chosen)):
             weighed.append((size, parameter))
     return [parameter for _, parameter in sorted(weighed, key=lambda pair: -pair[0])]
 
