@@ -260,7 +260,7 @@ class Constants(Spec):
     )
     merge: CyclesList = Field(
         default_factory=list,
-        description="cycles in which a CTA that merges a split walk, in the kernel or after it, takes in one partial result: a chain of loads",
+        description="cycles in which a CTA that merges a split walk, in the kernel or after it, takes in a partial result: chained loads",
     )
     combine_overhead: SecondsList = Field(
         default_factory=list, description="fixed time of the kernel that merges split walks, beside launch; default: kernel_overhead"
@@ -272,9 +272,9 @@ class Split(Spec):
 
     rank: str = Field(description="of a sequential loop; of a matrix product in a kernel of its own: depth, its reduced ranks")
     rule: Literal["wave-efficiency", "fill", "even-share", "pieces", "stream-k"] = Field(
-        description="wave-efficiency: FlashAttention's heuristic; fill: as many as fit in one wave, of one length for all walks; even-share: "
-        "pieces of at most the tiles that each slot would get, and `margin`; pieces: of what each slot would get, rounded up as `pieces` and "
-        "`least` say; stream-k: each slot gets as many tiles"
+        description="wave-efficiency: FlashAttention's heuristic; fill: as many as fit in one wave, of one length for all walks; "
+        "even-share: pieces of at most the tiles that each slot would get, and `margin`; pieces: of what each slot would get, rounded up "
+        "as `pieces` and `least` say; stream-k: each slot gets as many tiles"
     )
     when: str | None = Field(default=None, description="condition under which the kernel splits at all")
     slots_per_processor: Size = Field(default=1, description="CTAs per processor that the heuristic counts with")
