@@ -233,6 +233,7 @@ def test_an_unknown_baseline_is_reported_at_its_line(tmp_path: Path) -> None:
         ("h100", None, "flash-attention-3-backward"),
         ("h100", "fa2", "flash-attention-2-backward"),
         ("h100", "flash-attention-2-backward", "flash-attention-2-backward"),  # named itself
+        ("h100", "cudnn", "cudnn-backward"),
         ("b200", None, "flash-attention-4-backward"),
     ],
 )
@@ -245,10 +246,10 @@ def test_backward_takes_the_backward_schedule_and_cascade(arch: str, schedule: s
 
 def test_backward_without_a_backward_schedule_is_refused_at_the_direction(tmp_path: Path) -> None:
     path = tmp_path / "w.yaml"
-    path.write_text(TEXT + "direction: backward\nschedule: cudnn\n")
+    path.write_text(TEXT + "direction: backward\nschedule: flash-decoding\n")
     with pytest.raises(SpecError) as caught:
         attnsim.run(path, "h100_sxm")
-    assert str(caught.value).startswith(f"{path}:8:1: direction: schedule cudnn has no backward pass")
+    assert str(caught.value).startswith(f"{path}:8:1: direction: schedule flash-decoding has no backward pass")
 
 
 # --- what cannot be ------------------------------------------------------------------------------

@@ -52,8 +52,7 @@ def kernels_of(point: Point) -> tuple[Kernel, ...]:
         for einsum in cascade.einsums:
             groups.setdefault(grouped.get(einsum.label, einsum.label), []).append(einsum.label)
         found = [unfused_kernels(point, tuple(cascade.by_label[name] for name in labels), "+".join(labels)) for labels in groups.values()]
-        before, after = ([helper_kernel(point, helper) for helper in _launched(point, asked)] for asked in (spec.before, spec.after))
-        return warmed(point, (*before, *(kernel for group in found for kernel in group), *after))
+        return warmed(point, tuple(kernel for group in found for kernel in group))
     main = fused_kernel(point, main_einsums(point), spec.name)
     kernels = [
         *(helper_kernel(point, helper) for helper in _launched(point, spec.before)),
