@@ -52,7 +52,11 @@ def boundless(arch: str) -> Machine:
 def test_compulsory_bytes_once_and_keys_again_for_each_query_tile(
     point: MakePoint, B: int, G: int, share: int, P: int, M: int, E: int, F: int
 ) -> None:
-    asked = point(boundless("a100"), "flash-attention-2", {"B": B, "H": G * share, "G": G, "P": P, "M": M, "E": E, "F": F})
+    asked = point(
+        boundless("a100"),
+        {"extends": "flash-attention-2", "pack_groups": "never"},
+        {"B": B, "H": G * share, "G": G, "P": P, "M": M, "E": E, "F": F},
+    )
     tile = main(asked).tile
     heads, q_tiles, k_tiles = B * G * share, ceil(P / tile["P"]), ceil(M / tile["M"])
     memory, shared = moved(asked, "hbm"), moved(asked, "l2")

@@ -26,7 +26,7 @@ def test_counts_and_columns(device: str, least: int) -> None:
 def test_few_queries_over_many_keys_are_split() -> None:
     assert Call("torch-flash", 1, 32, 8, 1, 16384, 128, 128).flash_kernel(132) == "flash-decoding"
     assert Call("torch-flash", 256, 32, 32, 1, 16384, 128, 128).flash_kernel(132) == "flash-attention-2"
-    assert Call("torch-flash", 256, 32, 8, 1, 16384, 128, 128).flash_kernel(132) == "flash-decoding"  # not split, but its groups are packed
+    assert Call("torch-flash", 256, 32, 8, 1, 16384, 128, 128).flash_kernel(132) == "flash-attention-2"  # its groups packed, not split
     assert Call("torch-flash", 1, 32, 8, 1, 16384, 128, 128, lengths=(16384,)).flash_kernel(132) == "flash-attention-2"
 
 

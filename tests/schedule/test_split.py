@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from attnsim.schedule.schedule import load_schedule
-from attnsim.schedule.split import split_count, stream_k
+from attnsim.schedule.split import piece_tiles, split_count, stream_k
 from attnsim.spec.schedule import Split
 
 FA2 = Split(rank="M", rule="wave-efficiency", slots_per_processor=2)
@@ -97,6 +97,40 @@ def test_fill_takes_what_fits_into_one_wave(rows: int, tiles: int, processors: i
     assert 1 <= count <= min(tiles, 128)
     assert count == 1 or rows * count <= slots
     assert count == min(tiles, 128) or rows * (count + 1) > slots
+
+
+@given(rows, tiles, processors, st.integers(1, 4))
+def test_equal_walks_are_cut_alike_by_both_ways_to_count(rows: int, tiles: int, processors: int, each: int) -> None:
+    split = Split(rank="M", rule="fill", slots_per_processor=each)
+    assert piece_tiles(split, [(rows, tiles)], 64, processors) == ceil(tiles / split_count(split, rows, tiles, processors))
+
+
+@given(st.lists(st.tuples(st.integers(1, 40), tiles), min_size=1, max_size=8), processors, st.sampled_from((1, 128, 1000)))
+def test_ragged_walks_are_cut_into_the_shortest_pieces_that_fill_one_wave(
+    walks: list[tuple[int, int]], processors: int, least: int
+) -> None:
+    """PrefillBinarySearchKVChunkSize, in tiles of 64."""
+    split = Split(rank="M", rule="fill", slots_per_processor=2, least=least, maximum=10_000)
+    piece, longest = piece_tiles(split, walks, 64, processors), max(visited for _, visited in walks)
+
+    def pieces(size: int) -> int:
+        return sum(count * ceil(visited / size) for count, visited in walks)
+
+    assert piece <= longest
+    if sum(count for count, _ in walks) > 2 * processors:
+        assert piece == longest
+    elif piece > 1:
+        assert pieces(piece) <= 2 * processors
+        assert piece == min(longest, ceil(least / 64)) or longest == 1 or pieces(piece - 1) > 2 * processors
+
+
+@given(st.integers(1, 128), st.integers(1, 3000), processors)
+def test_pieces_are_as_long_as_mla_plan_makes_them(requests: int, tiles: int, processors: int) -> None:
+    split = load_schedule("flashinfer-mla").spec.split
+    assert split is not None
+    share = ceil(requests * tiles * 64 / processors)
+    limit = next((keys for most, keys in ((8, 32), (16, 64), (32, 128), (64, 192)) if share <= most), ceil(share / 256) * 256)
+    assert piece_tiles(split, [(requests, tiles)], 64, processors) == min(tiles, ceil(limit / 64))
 
 
 @given(rows, tiles, processors, st.sampled_from(("wave-efficiency", "fill")), st.integers(1, 32))

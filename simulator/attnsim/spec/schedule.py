@@ -263,7 +263,7 @@ class Constants(Spec):
     )
     merge: CyclesList = Field(
         default_factory=list,
-        description="cycles in which a CTA that merges a split walk, in the kernel or after it, takes in one partial result: a chain of loads",
+        description="cycles in which a CTA that merges a split walk, in the kernel or after it, takes in a partial result: chained loads",
     )
     combine_overhead: SecondsList = Field(
         default_factory=list, description="fixed time of the kernel that merges split walks, beside launch; default: kernel_overhead"
