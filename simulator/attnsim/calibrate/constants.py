@@ -8,7 +8,7 @@ from typing import Any
 
 from attnsim.schedule.schedule import Schedule, constant_lists
 from attnsim.spec.calibration import KernelConstants
-from attnsim.spec.schedule import CyclesConstant, EfficiencyConstant, SecondsConstant, ShareConstant
+from attnsim.spec.constants import CyclesConstant, EfficiencyConstant, SecondsConstant, ShareConstant
 
 Place = tuple[str, ...]
 

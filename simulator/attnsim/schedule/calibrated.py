@@ -11,7 +11,7 @@ from attnsim.schedule.condition import ConditionError, compile_condition, condit
 from attnsim.schedule.names import CONTEXT_NAMES, PRODUCT_NAMES
 from attnsim.schedule.schedule import Schedule, constant_lists
 from attnsim.spec.calibration import KernelConstants
-from attnsim.spec.schedule import Constants
+from attnsim.spec.constants import Constants
 
 
 def calibrated(schedule: Schedule, measured: KernelConstants) -> Schedule:

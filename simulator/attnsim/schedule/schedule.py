@@ -11,7 +11,8 @@ from attnsim.errors import InfeasibleError, Issue, SpecError
 from attnsim.schedule.condition import ConditionError, Context, compile_condition, condition_names, holds
 from attnsim.spec import library
 from attnsim.spec.calibration import KernelConstants
-from attnsim.spec.schedule import Constants, Loop, Overlap, ScheduleSpec, Tile
+from attnsim.spec.constants import Constants, Overlap
+from attnsim.spec.schedule import Loop, ScheduleSpec, Tile
 from attnsim.spec.yaml import Document, validate
 
 

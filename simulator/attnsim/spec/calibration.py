@@ -7,8 +7,8 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 
 from attnsim.spec.base import Spec
+from attnsim.spec.constants import Constants, Overlap
 from attnsim.spec.quantity import Size
-from attnsim.spec.schedule import Constants, Overlap
 
 
 class KernelConstants(Spec):

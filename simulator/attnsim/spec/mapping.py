@@ -13,8 +13,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from attnsim.spec.base import FieldError, Spec
+from attnsim.spec.constants import CyclesConstant
 from attnsim.spec.quantity import Bytes, Size
-from attnsim.spec.schedule import CyclesConstant
 
 Stationary = Literal["output", "weight", "input"]
 """Which tensor of a matrix product stays in the PEs: the result, the second operand, the first."""
