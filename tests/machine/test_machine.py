@@ -149,6 +149,21 @@ def test_clock_scale_follows_the_cube_law() -> None:
     assert clock_scale(dataclasses.replace(power, idle_w=600), op_w=1) == 0.0
 
 
+def test_what_operations_and_bytes_both_count_is_drawn_once() -> None:
+    power = Power(tdp_w=500, idle_w=100, clock_exponent=2, joule_per_op={}, gemm={})
+    apart, once = (dataclasses.replace(power, shared=share) for share in (0.0, 0.5))
+    assert clock_scale(apart, op_w=300, other_w=200) < clock_scale(once, op_w=300, other_w=200) == 1.0
+    assert clock_scale(once, op_w=3200) == clock_scale(apart, op_w=3200)  # operations alone share with nothing
+
+
+def test_a_level_writes_slower_than_it_reads() -> None:
+    memory = load_machine("h200").memory
+    assert memory.seconds(8e9) == 8e9 / memory.sustained
+    assert memory.seconds(4e9, 4e9) == pytest.approx((4e9 + 4e9 / memory.write) / memory.sustained)
+    assert memory.seconds(8e9, efficiency=0.5) == 2 * memory.seconds(8e9)
+    assert H100.memory.write == 1.0 and H100.memory.ramp_s == 0.0
+
+
 def test_sustained_gemm_of_a_board_without_a_measurement() -> None:
     assert sustained_gemm(load_machine("l40s"), "bf16") is None
     assert sustained_gemm(H100, "fp4") is None

@@ -15,6 +15,8 @@ from attnsim.machine.load import load_machine
 from attnsim.spec.collective import CollectiveSpec
 from attnsim.spec.measurement import FILE
 from attnsim.validate import MeasurementReport, score_measurements
+from attnsim.validate.answer import micro
+from attnsim.validate.call import Call
 
 ARCH = "h100_sxm"
 ATTENTION = {
@@ -124,6 +126,18 @@ def test_the_speed_of_the_machine_itself(score: Any) -> None:
     assert predicted(score(rotating)) == launch.graph_s + (1 << 20) / memory.sustained
     assert predicted(score({"kernel": "launch-stream", "bytes": 0, "time_us": 2})) == launch.stream_s
     assert "bytes is '0'" in score({"kernel": "copy", "bytes": 0, "time_us": 2}).skipped[0].reason
+
+
+def test_copies_write_half_of_their_bytes_behind_a_ramp() -> None:
+    machine = load_machine("h200")
+    memory, size = machine.memory, 1 << 30
+    read, copied = (micro(call(kernel, size), machine).latency_s for kernel in ("read", "copy"))
+    assert read == pytest.approx(machine.launch.graph_s + memory.ramp_s + size / memory.sustained)
+    assert copied - read == pytest.approx(size / 2 * (1 / memory.write - 1) / memory.sustained)
+
+
+def call(kernel: str, size: int) -> Call:
+    return Call(2, "micro", kernel, "", {"bytes": size, "sets": 2}, "", ("bytes",), 1.0)
 
 
 def test_masks_on_one_line(score: Any) -> None:
