@@ -39,7 +39,9 @@ def test_quick_start_is_two_commands_that_set_themselves_up() -> None:
     assert "-m pytest" in commands[1]
 
 
-@pytest.mark.parametrize("name", ["answer", "archs", "arrays", "schedules", "accuracy", "published", "neighborhood", "communication"])
+@pytest.mark.parametrize(
+    "name", ["answer", "archs", "arrays", "schedules", "accuracy", "measured", "published", "neighborhood", "communication"]
+)
 def test_generated_blocks_are_up_to_date(name: str) -> None:
     tables = readme_tables()
     assert tables.block(README, name) == tables.BLOCKS[name](), "run: python tools/readme_tables.py"

@@ -176,6 +176,30 @@ def accuracy() -> str:
     return markdown(["Case", "Machine", "Rows", "Mean error", "of fitted rows", "of held-out rows", "worst held out", "Target"], rows)
 
 
+def measured() -> str:
+    """One row a group of a measured machine, then attnsim beside simpler models on the same held-out rows."""
+    from attnsim.validate import run_cases
+    from attnsim.validate.cases import machine_folders
+    from attnsim.validate.measurements import merged
+    from attnsim.validate.render_machinecase import target_words
+    from attnsim.validate.stats import percent
+
+    groups, models = [], []
+    for score in run_cases(list(machine_folders())).machines:
+        for group in score.groups:
+            held, fitted = group.stats(False), group.stats(True)
+            groups.append(
+                [score.name, group.group.name, str(held.n), *(percent(x) for x in (held.mape, held.median, held.p90, held.max)),
+                 str(fitted.n), target_words(group.target)]
+            )  # fmt: skip
+        for name, model in merged(score.baselines).items():
+            stats = model.stats
+            models.append([score.name, name, str(stats.n), percent(stats.mape), percent(stats.p90), str(model.impossible)])
+    head = ["Machine", "Kernels", "Held-out rows", "Mean error", "Median", "p90", "Worst", "Fitted rows", "Target"]
+    beside = ["Machine", "Model", "Rows", "Mean error", "p90", "Predictions faster than the certified bound"]
+    return markdown(head, groups) + "\n\n" + markdown(beside, models)
+
+
 BLOCKS: dict[str, Callable[[], str]] = {
     "answer": answer,
     "archs": archs,
@@ -188,6 +212,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "products": products,
     "schedules": schedules,
     "accuracy": accuracy,
+    "measured": measured,
 }
 
 
