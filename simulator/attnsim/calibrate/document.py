@@ -45,6 +45,8 @@ def document(
     for fit in kernels:
         for place, entries in fit.entries.items():
             _put(made, ("kernels", fit.schedule, *place), entries)
+    if "units" in made and data.get("peak"):
+        made["peak_note"] = dict.fromkeys(data["peak"], "of the whole machine; its rates here are those that products reach")
     made["calibration"] = [*_records(files, fields, kernels), *_kept(data, files)]
     if sources:
         made["sources"] = sources

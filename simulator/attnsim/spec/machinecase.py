@@ -46,7 +46,7 @@ class MachineCaseSpec(Spec):
     name: str = Field(min_length=1)
     title: str
     source: str = Field(min_length=1, description="who measured it, on what device, with which driver and libraries, when")
-    arch: str = Field(min_length=1, description="library name of the machine")
+    arch: str = Field(min_length=1, description="library name of the machine, or a YAML file of this folder")
     files: dict[str, Size] = Field(min_length=1, description="CSV file in this folder -> its rows, so that a truncated one is noticed")
     fitted: list[RowFilter] = Field(
         default=[], description="rows that constants were fitted on, beside those the machine's calibration record names"

@@ -126,11 +126,16 @@ def is_machine_case(folder: Path) -> bool:
     return file.is_file() and bool(load_yaml(file).data.get("kind") == "measured")
 
 
+def arch_of(arch: str, folder: Path) -> str:
+    """The machine of a case: a name of the library, or the path of a file in its folder."""
+    return str(folder / arch) if arch.endswith(".yaml") else arch
+
+
 def score_machine(folder: Path, *, predict: Predict = engine) -> MachineScore:
     """Read and score a case. Raises SpecError naming file, line and reason of everything wrong in case.yaml, and for a faulty file."""
     doc = load_yaml(folder / CASE)
     spec = validate(MachineCaseSpec, doc)
-    machine, _ = machine_of(spec.arch)
+    machine, _ = machine_of(arch_of(spec.arch, folder))
     tables = {file: _named(read_csv(folder / file, required), file) for file in spec.files}
     issues = list(_faults(spec, doc, tables))
     if issues:
