@@ -102,3 +102,51 @@ def test_measured_tables_are_scored_from_a_folder(call: Any, tmp_path: Path) -> 
     (made,) = json.loads(done.out)["measured"]
     assert made["tables"][0]["held_out"]["n"] == 1 and made["tables"][0]["held_out_rows"] == 2 and "t: 2 of 2 rows" in done.err
     assert call("validate", str(case), "--data", str(tmp_path), "--sample", "0").code == 2
+
+
+MIXED = """kernel,direction,dtype,batch,heads_q,heads_kv,seqlen_q,seqlen_kv,head_dim,head_dim_v,causal,window,m,n,k,time_us
+flash-attention-3,forward,bf16,4,16,16,4096,4096,128,128,0,,,,,900
+flash-attention-3,forward,bf16,4,16,16,4096,4096,128,128,1,,,,,5
+matmul,,bf16,,,,,,,,,,4096,4096,4096,230
+no<such>kernel,forward,bf16,4,16,16,4096,4096,128,128,0,,,,,900
+"""
+
+
+def test_one_page_and_one_figure_are_written_beside_the_answer(call: Any, tmp_path: Path) -> None:
+    file, page, figure = (tmp_path / name for name in ("m.csv", "m.html", "m.svg"))
+    file.write_text(MIXED)
+    done = call("validate", "--measurements", str(file), "--arch", "h100_sxm", "--report", str(page), "--figure", str(figure))
+    assert done.code == 1 and "3 rows scored, 1 skipped" in done.out and "below floor" in done.out
+    assert f"wrote {page}" in done.err and f"wrote {figure}" in done.err
+    html = page.read_text()
+    for words in (
+        "By kernel",
+        "Simpler models on the same rows",
+        "Worst rows",
+        "Faster than possible",
+        "Skipped",
+        "no&lt;such&gt;kernel",
+        "<svg",
+    ):
+        assert words in html, words
+    assert "<such>" not in html and all(mark not in html for mark in ('src="http', "<script", "<link"))  # it stands alone
+    assert figure.read_text().lstrip().startswith("<?xml")
+
+
+@pytest.mark.parametrize(("option", "name"), [("--report", "missing/m.html"), ("--figure", "missing/m.svg"), ("--figure", "m.doc")])
+def test_a_page_that_cannot_be_written_is_told_before_the_work(call: Any, tmp_path: Path, option: str, name: str) -> None:
+    file = tmp_path / "m.csv"
+    file.write_text(MIXED)
+    done = call("validate", "--measurements", str(file), "--arch", "h100_sxm", option, str(tmp_path / name))
+    assert done.code == 2 and not done.out and len(done.err.strip().split("\n")) == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["m.csv"]
+
+
+def test_lint_names_what_cannot_be(call: Any, tmp_path: Path) -> None:
+    file = tmp_path / "m.csv"
+    file.write_text(MIXED)
+    done = call("lint-measurements", str(file), "--arch", "h100_sxm")
+    assert done.code == 1
+    assert f"{file}:3: " in done.out and "faster" in done.out and f"{file}:5: bad row" in done.out
+    file.write_text("".join(MIXED.splitlines(True)[:2]))
+    assert call("lint-measurements", str(file), "--arch", "h100_sxm").code == 0
