@@ -305,8 +305,11 @@ def test_a_missing_file_and_a_folder(tmp_path: Path) -> None:
         load_yaml("a\0b")
 
 
+# U+2028 and U+2029 (Zl, Zp) break lines in YAML 1.1, inside a quoted scalar too; JSON that holds them unescaped is not YAML.
 NAMES = st.text(
-    st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Cn", "Co"), exclude_characters="\ufeff"), min_size=1, max_size=8
+    st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Cn", "Co", "Zl", "Zp"), exclude_characters="\ufeff"),
+    min_size=1,
+    max_size=8,
 )
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False) | NAMES,
