@@ -20,7 +20,7 @@ and window where it is filled; `lengths` ("512;1024": keys of each sequence of a
 ragged batch with seqlen_q = seqlen_kv has as many queries as keys in each sequence."""
 
 PRODUCT: Final = ("kernel", "dtype", "m", "n", "k", "time_us")
-"""Matrix products: kernel `matmul`; or `grouped-matmul` with `experts`, m being the rows of each expert."""
+"""Matrix products: kernel `matmul` (on CPUs OpenBLAS) or `mkl-matmul`; or `grouped-matmul` with `experts`, m the rows of each expert."""
 
 ROWWISE: Final = ("kernel", "operation", "dtype", "m", "n", "time_us")
 """Norms and activations: kernel `row-norm` or `elementwise`; operation: the cascade (rms-norm, add-rms-norm, silu-mul, residual-add)."""
@@ -42,7 +42,7 @@ COLUMNS_OF: Final[Mapping[Kind, tuple[str, ...]]] = {
 }  # fmt: skip
 
 KINDS: Final[Mapping[str, Kind]] = {
-    "matmul": "product", "grouped-matmul": "product", "row-norm": "rowwise", "elementwise": "rowwise",
+    "matmul": "product", "mkl-matmul": "product", "grouped-matmul": "product", "row-norm": "rowwise", "elementwise": "rowwise",
     "all-reduce": "collective", "all-gather": "collective", "reduce-scatter": "collective", "all-to-all": "collective",
     "broadcast": "collective", "send": "collective", "model": "model",
     "copy": "micro", "read": "micro", "triad": "micro", "l2-read": "micro",

@@ -19,7 +19,7 @@ from attnsim.validate.records import Record
 GRAPH = {"launch": "graph"}
 ATTENTION_OF = {"torch-flash": {"extends": "flash-decoding", "split": {"unsplit": "flash-attention-2"}}, "torch-cudnn": "cudnn"}
 """Backend that a model ran its attention with -> its schedule; PyTorch's FlashAttention-2 splits the keys of few queries."""
-PRODUCTS = {"matmul": "linear", "grouped-matmul": "grouped-linear"}
+PRODUCTS = {"matmul": "linear", "mkl-matmul": "linear", "grouped-matmul": "grouped-linear"}
 LATENT = "mla-absorbed"
 
 

@@ -8,6 +8,7 @@ rotate their inputs and write new outputs.
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -70,11 +71,20 @@ def _cuda(small: bool) -> Iterator[Case]:
                 )
 
 
+def torchs_product() -> str:
+    """The schedule of PyTorch's products on this CPU: by the library it was built with."""
+    if importlib.util.find_spec("torch") is None:
+        return "matmul"
+    import torch
+
+    return "mkl-matmul" if torch.backends.mkl.is_available() else "matmul"
+
+
 def _cpu(small: bool) -> Iterator[Case]:
     for n, k in CPU_SHAPES[:1] if small else CPU_SHAPES:
         for m in CPU_ROWS[:2] if small else CPU_ROWS:
             values: dict[str, Value] = dict(kernel="matmul", dtype="fp32", m=m, n=n, k=k)
-            yield _case("torch", values, partial(linear, m, n, k, "cpu"))
+            yield _case("torch", {**values, "kernel": torchs_product()}, partial(linear, m, n, k, "cpu"))
             yield _case("numpy", values, partial(_numpy, m, n, k))
 
 
