@@ -64,7 +64,8 @@ def _cpu_rows(machine: Machine, level: Level, inner: Level | None, streams: Sequ
         return [row for row in alone if least <= row.bytes <= level.capacity_bytes]
     before = 0.0 if inner is None else inner.capacity_bytes * (machine.processors if inner.per == "processor" else 1)
     if level is machine.memory:
-        return [row for row in streams if row.bytes >= LARGE * before]
+        # the largest only: caches of other dies and large pages lend smaller buffers up to twice the rate, and not always
+        return [row for row in streams if row.bytes >= max(LARGE * before, 0.75 * max(one.bytes for one in streams))]
     return [row for row in streams if 1.5 * before <= row.bytes <= level.capacity_bytes / 2]
 
 
