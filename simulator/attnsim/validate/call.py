@@ -19,7 +19,6 @@ from attnsim.validate.records import Record
 GRAPH = {"launch": "graph"}
 ATTENTION_OF = {"torch-flash": {"extends": "flash-decoding", "split": {"unsplit": "flash-attention-2"}}, "torch-cudnn": "cudnn"}
 """Backend that a model ran its attention with -> its schedule; PyTorch's FlashAttention-2 splits the keys of few queries."""
-PRODUCTS = {"matmul": "linear", "mkl-matmul": "linear", "grouped-matmul": "grouped-linear"}
 LATENT = "mla-absorbed"
 
 
@@ -176,7 +175,7 @@ def _product(record: Record) -> Call:
     if kernel == "grouped-matmul":
         sizes = {"experts": integer("experts", values.get("experts", "")), **sizes}
         ranks = {"X": sizes["experts"], **ranks}
-    return _kernel_call(record, "product", kernel, PRODUCTS[kernel], sizes, ranks, {})
+    return _kernel_call(record, "product", kernel, load("schedule", kernel).data["cascade"], sizes, ranks, {})
 
 
 def _rowwise(record: Record) -> Call:
