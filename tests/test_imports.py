@@ -25,6 +25,7 @@ ORDER = (
     "evaluate",
     "serving",
     "api",
+    "explore",
     "",
     "validate",
     "measure",
@@ -33,7 +34,7 @@ ORDER = (
     "cli",
     "__main__",
 )
-HEAVY = ("numpy", "sympy", "networkx", "pandas", "matplotlib", "rich")
+HEAVY = ("numpy", "sympy", "networkx", "pandas", "matplotlib", "rich", "pyarrow", "numba", "dask", "distributed", "optuna")
 
 
 def stage(module: str) -> str:
