@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
+from attnsim.lanes import Lanes
+
 _DECIMAL: Final = {"k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18, "m": -3, "u": -6, "µ": -6, "μ": -6, "n": -9, "p": -12, "f": -15}
 _BINARY: Final = {"Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40}
 _LARGE: Final = "kMGTPE"
@@ -107,6 +109,8 @@ def format_quantity(value: float, unit: str, digits: int = 3) -> str:
     Raises UnitError for a unit that is not in `UNITS`.
     """
     _canonical(unit)
+    if type(value) is Lanes:  # texts are about one point
+        value = float(value.values[0])
     if value == 0 or not math.isfinite(value):
         return f"{value:.0f} {unit}"
     atom = _ATOMS[unit.partition("/")[0]]

@@ -102,7 +102,13 @@ def test_fill_takes_what_fits_into_one_wave(rows: int, tiles: int, processors: i
 @given(rows, tiles, processors, st.integers(1, 4))
 def test_equal_walks_are_cut_alike_by_both_ways_to_count(rows: int, tiles: int, processors: int, each: int) -> None:
     split = Split(rank="M", rule="fill", slots_per_processor=each)
-    assert piece_tiles(split, [(rows, tiles)], 64, processors) == ceil(tiles / split_count(split, rows, tiles, processors))
+    assert _piece(split, [(rows, tiles)], 64, processors) == ceil(tiles / split_count(split, rows, tiles, processors))
+
+
+def _piece(split: Split, walks: list[tuple[int, int]], tile: int, processors: int) -> int:
+    whole = (sum(count for count, _ in walks), sum(count * visited for count, visited in walks), max(visited for _, visited in walks))
+    piece: int = piece_tiles(split, whole, lambda size: sum(count * ceil(visited / size) for count, visited in walks), tile, processors)
+    return piece
 
 
 @given(st.lists(st.tuples(st.integers(1, 40), tiles), min_size=1, max_size=8), processors, st.sampled_from((1, 128, 1000)))
@@ -111,7 +117,7 @@ def test_ragged_walks_are_cut_into_the_shortest_pieces_that_fill_one_wave(
 ) -> None:
     """PrefillBinarySearchKVChunkSize, in tiles of 64."""
     split = Split(rank="M", rule="fill", slots_per_processor=2, least=least, maximum=10_000)
-    piece, longest = piece_tiles(split, walks, 64, processors), max(visited for _, visited in walks)
+    piece, longest = _piece(split, walks, 64, processors), max(visited for _, visited in walks)
 
     def pieces(size: int) -> int:
         return sum(count * ceil(visited / size) for count, visited in walks)
@@ -130,7 +136,7 @@ def test_pieces_are_as_long_as_mla_plan_makes_them(requests: int, tiles: int, pr
     assert split is not None
     share = ceil(requests * tiles * 64 / processors)
     limit = next((keys for most, keys in ((8, 32), (16, 64), (32, 128), (64, 192)) if share <= most), ceil(share / 256) * 256)
-    assert piece_tiles(split, [(requests, tiles)], 64, processors) == min(tiles, ceil(limit / 64))
+    assert _piece(split, [(requests, tiles)], 64, processors) == min(tiles, ceil(limit / 64))
 
 
 @given(rows, tiles, processors, st.sampled_from(("wave-efficiency", "fill")), st.integers(1, 32))

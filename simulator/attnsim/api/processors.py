@@ -11,7 +11,7 @@ from attnsim.cascade.cascade import Cascade, load_cascade
 from attnsim.errors import InfeasibleError, SpecError
 from attnsim.evaluate.endtoend import end_to_end
 from attnsim.evaluate.estimate import Estimate, Report
-from attnsim.evaluate.evaluate import evaluate
+from attnsim.evaluate.evaluate import Bounds, bounds, evaluate
 from attnsim.evaluate.point import Point, schedule_context
 from attnsim.machine.machine import Machine
 from attnsim.schedule.defaults import default_schedule
@@ -23,6 +23,21 @@ from attnsim.spec.yaml import Document
 
 def run_on_processors(spec: KernelWorkload, document: Document, machine: Machine, schedule: Ref | None = None) -> Report:
     """Evaluate one kernel on a GPU or CPU. Raises as `attnsim.run`."""
+    estimate = estimate_of(spec, document, machine, schedule)
+    return Report(spec.name, machine.name, machine, (estimate,), estimate.assumptions, lambda: (document.sha256, machine.sha256))
+
+
+def bounds_of(spec: KernelWorkload, document: Document, machine: Machine, schedule: Ref | None = None) -> Bounds:
+    """The lower bound alone: no schedule is evaluated. Raises as `attnsim.run`."""
+    point = resolve(spec, document, machine, schedule)
+    try:
+        return bounds(point, spec.name)
+    except InfeasibleError as error:
+        raise placed(error, document) from None
+
+
+def estimate_of(spec: KernelWorkload, document: Document, machine: Machine, schedule: Ref | None = None) -> Estimate:
+    """The answer of one kernel, or of many that differ in their sizes, given as Lanes. Raises as `attnsim.run`."""
     point = resolve(spec, document, machine, schedule)
     try:
         baseline = None
@@ -34,7 +49,7 @@ def run_on_processors(spec: KernelWorkload, document: Document, machine: Machine
             estimate = replace(estimate, end_to_end=beside_dense(spec.end_to_end, point, estimate, dense_latency(point)))
     except InfeasibleError as error:
         raise placed(error, document) from None
-    return Report(spec.name, machine.name, machine, (estimate,), estimate.assumptions, lambda: (document.sha256, machine.sha256))
+    return estimate
 
 
 def dense_latency(point: Point) -> float:

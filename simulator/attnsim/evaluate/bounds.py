@@ -14,24 +14,25 @@ from dataclasses import dataclass
 from attnsim.evaluate.point import Point
 from attnsim.evaluate.traffic import attended_share
 from attnsim.evaluate.warm import least_moved_share
+from attnsim.lanes import Number, maximum
 
 
 @dataclass(frozen=True, slots=True)
 class Algorithm:
     """What the cascade itself asks for, tiling left out: exact operation counts of the attended pairs."""
 
-    counts: Mapping[str, Mapping[str, int]]
-    ops_by_kind: Mapping[str, int]
-    matmul_macs: int
-    compulsory_read: Mapping[str, float]
-    compulsory_write: Mapping[str, float]
+    counts: Mapping[str, Mapping[str, Number]]
+    ops_by_kind: Mapping[str, Number]
+    matmul_macs: Number
+    compulsory_read: Mapping[str, Number]
+    compulsory_write: Mapping[str, Number]
 
 
 def algorithm(point: Point) -> Algorithm:
     """Operation counts by Einsum and kind with the key rank in one chunk (the fewest corrections any tiling does), and compulsory bytes."""
     counts = _counts(point, point.cascade.resolve_sizes(point.sizes))
-    totals: dict[str, int] = {}
-    macs = 0
+    totals: dict[str, Number] = {}
+    macs: Number = 0
     for label, kinds in counts.items():
         for kind, count in kinds.items():
             totals[kind] = totals.get(kind, 0) + count
@@ -42,13 +43,15 @@ def algorithm(point: Point) -> Algorithm:
     return Algorithm(counts, totals, macs, reads, writes)
 
 
-def _counts(point: Point, sizes: Mapping[str, int]) -> dict[str, dict[str, int]]:
+def _counts(point: Point, sizes: Mapping[str, Number]) -> dict[str, dict[str, Number]]:
     """Operations by Einsum and kind. Heads with other masks are counted as if all were like them, and weighted by how many they are."""
     if not point.positioned:
         return point.cascade.counts(sizes)
     masks, p, m = point.masks, point.sizes[point.query], point.sizes[point.key]
+    if len(masks) == 1:
+        return point.cascade.counts(sizes, pairs=masks[0][1].pairs(p, m), row_blocks=masks[0][1].queries(p, m))
     heads = sum(count for count, _ in masks)
-    total: dict[str, dict[str, int]] = {}
+    total: dict[str, dict[str, Number]] = {}
     for count, mask in masks:
         for label, kinds in point.cascade.counts(sizes, pairs=mask.pairs(p, m), row_blocks=mask.queries(p, m)).items():
             summed = total.setdefault(label, {})
@@ -57,13 +60,13 @@ def _counts(point: Point, sizes: Mapping[str, int]) -> dict[str, dict[str, int]]
     return {label: {kind: number // heads for kind, number in kinds.items()} for label, kinds in total.items()}
 
 
-def lower_bound(point: Point, work: Algorithm) -> dict[str, float]:
+def lower_bound(point: Point, work: Algorithm) -> dict[str, Number]:
     """Seconds each resource needs at least, by resource; the bound is their maximum.
 
     Where multiply-adds and exponentials share one unit (a CPU's vector unit) their times add up.
     """
     machine = point.machine
-    seconds: dict[str, float] = {}
+    seconds: dict[str, Number] = {}
     macs = work.ops_by_kind.get("mac", 0)
     unit = machine.matmul_unit(point.dtype)
     if macs and unit is not None:
@@ -75,7 +78,7 @@ def lower_bound(point: Point, work: Algorithm) -> dict[str, float]:
         shares = _exp_rates(point)
         fastest = max(shares, key=lambda name: (shares[name], machine.units[name].rate("exp", point.dtype) is not None))
         time = exponentials / sum(shares.values())
-        seconds[fastest] = seconds.get(fastest, 0.0) + time if set(shares) == {unit} else max(seconds.get(fastest, 0.0), time)
+        seconds[fastest] = seconds.get(fastest, 0.0) + time if set(shares) == {unit} else maximum(seconds.get(fastest, 0.0), time)
     moved = sum(work.compulsory_read.values()) + sum(work.compulsory_write.values())
     seconds[machine.memory.name] = moved * least_moved_share(point) / machine.memory.bandwidth
     return seconds

@@ -11,6 +11,7 @@ from attnsim.cascade.cascade import Cascade, totals
 from attnsim.cascade.einsum import Einsum
 from attnsim.errors import InfeasibleError, Issue, suggest
 from attnsim.evaluate.accounts import FLOPS_PER_OP, reported_passes
+from attnsim.evaluate.bottleneck import bound_of, longest_bound
 from attnsim.evaluate.bounds import Algorithm, algorithm, lower_bound
 from attnsim.evaluate.estimate import Estimate, KernelEstimate
 from attnsim.evaluate.kernel import Kernel, fused_kernel
@@ -21,6 +22,7 @@ from attnsim.evaluate.traffic import Traffic
 from attnsim.evaluate.unfused import combine_kernel, helper_kernel, permute_kernel, unfused_kernels
 from attnsim.evaluate.walks import query_walks
 from attnsim.evaluate.warm import kept_share, warmed
+from attnsim.lanes import Number, OneByOne, largest, minimum, nonzero
 from attnsim.mask.banded import CAUSAL
 from attnsim.mask.perhead import record_of_heads
 from attnsim.schedule.condition import holds
@@ -63,6 +65,8 @@ def kernels_of(point: Point) -> tuple[Kernel, ...]:
     if _permutes(point):
         inputs, outputs = tuple(cascade.inputs), tuple(cascade.outputs)
         kernels = [permute_kernel(point, inputs, PERMUTE), *kernels, permute_kernel(point, outputs, UNPERMUTE)]
+    if spec.selection is not None and point.many:
+        raise OneByOne
     before, after = selection_kernels(point, kernels_of)
     kernels = [*before, *kernels, *after]
     if spec.split is not None and (spec.split.combine == "always" or (main.splits > 1 and spec.split.combine == "kernel")):
@@ -154,7 +158,7 @@ class _Clocks:
 
     nominal: float
     highest: float
-    settled: float
+    settled: Number
 
 
 def _clocks(point: Point, kernels: tuple[Kernel, ...]) -> tuple[Dynamic, _Clocks]:
@@ -171,14 +175,49 @@ def _launch(point: Point) -> float:
     return point.machine.launch.seconds(point.conditions.launch)
 
 
-def latency_of(point: Point, kernels: tuple[Kernel, ...]) -> float:
+def latency_of(point: Point, kernels: tuple[Kernel, ...]) -> Number:
     """Seconds that `kernels` take one after another, launches included, at the clock they settle at."""
     clock = _clocks(point, kernels)[1].settled
     return sum(kernel.seconds(clock) + _launch(point) for kernel in kernels)
 
 
-def evaluate(point: Point, name: str, baseline: tuple[str, float] | None = None, notes: tuple[str, ...] = ()) -> Estimate:
-    """Latency, bounds, traffic and energy of one point.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """What no schedule changes, named as in an `Estimate`."""
+
+    name: str
+    kind: str
+    dtype: str
+    sizes: Mapping[str, Number]
+    flops: Number
+    lower_bound_s: Number
+    lower_bound_by_resource_s: Mapping[str, Number]
+
+
+def bounds(point: Point, name: str) -> Bounds:
+    """The lower bound of one point, or of many at once.
+
+    Raises:
+        InfeasibleError: the machine does not compute in that format, or does not hold the inputs and outputs.
+    """
+    _check_dtype(point)
+    _check_size(point)
+    work = algorithm(point)
+    floors = lower_bound(point, work)
+    macs = work.matmul_macs + sum(algorithm(asked).matmul_macs for asked in scoring(point))
+    return Bounds(
+        name=name,
+        kind="kernel",
+        dtype=point.dtype,
+        sizes=dict(point.sizes),
+        flops=2 * macs,
+        lower_bound_s=largest(floors.values()),
+        lower_bound_by_resource_s=floors,
+    )
+
+
+def evaluate(point: Point, name: str, baseline: tuple[str, Number] | None = None, notes: tuple[str, ...] = ()) -> Estimate:
+    """Latency, bounds, traffic and energy of one point, or of many at once: then its numbers are Lanes, and it says nothing in words.
 
     baseline: (schedule name, latency in s) the speedup upper bound refers to; left out, the schedule itself.
     """
@@ -191,9 +230,9 @@ def evaluate(point: Point, name: str, baseline: tuple[str, float] | None = None,
     clock = clocks.settled
     parts = tuple(_kernel_estimate(point, kernel, clock, _launch(point)) for kernel in kernels)
     latency = sum(part.latency_s for part in parts)
-    floor = max(floors.values())
+    floor = largest(floors.values())
     traffic = Traffic()
-    times: dict[str, float] = {}
+    times: dict[str, Number] = {}
     for kernel, part in zip(kernels, parts, strict=True):
         traffic.merge(kernel.traffic)
         for resource, seconds in part.time_by_resource_s.items():
@@ -217,8 +256,8 @@ def evaluate(point: Point, name: str, baseline: tuple[str, float] | None = None,
         latency_s=latency,
         lower_bound_s=floor,
         lower_bound_by_resource_s=floors,
-        bound=max(parts, key=lambda part: part.latency_s).bound,
-        utilization={resource: min(1.0, seconds / latency) for resource, seconds in times.items()},
+        bound=longest_bound([part.latency_s for part in parts], [part.bound for part in parts]),
+        utilization={resource: minimum(1.0, seconds / latency) for resource, seconds in times.items()},
         energy_j=energy(point, dynamic, latency, clock, clocks.nominal),
         speedup_upper_bound=base_latency / floor,
         baseline=base_name,
@@ -226,11 +265,11 @@ def evaluate(point: Point, name: str, baseline: tuple[str, float] | None = None,
         mask=_mask(point, kernels),
         kernels=parts,
         clock_hz=clock,
-        assumptions=(*notes, *_assumptions(point, clock, clocks.highest)),
+        assumptions=() if point.many else (*notes, *_assumptions(point, clock, clocks.highest)),
     )
 
 
-def _kernel_estimate(point: Point, kernel: Kernel, clock: float, launch: float) -> KernelEstimate:
+def _kernel_estimate(point: Point, kernel: Kernel, clock: Number, launch: float) -> KernelEstimate:
     times = {unit: cycles / clock for unit, cycles in kernel.busy_cycles.items()}
     times.update(kernel.level_s)
     if launch:
@@ -248,7 +287,7 @@ def _kernel_estimate(point: Point, kernel: Kernel, clock: float, launch: float) 
         waves=kernel.ctas / kernel.slots,
         tile=kernel.tile,
         splits=kernel.splits,
-        bound=_bound(times, compute, kernel, seconds),
+        bound=bound_of(times, compute, kernel, seconds),
         time_by_resource_s=times,
         issued_ops=kernel.ops,
         bytes={level: kernel.traffic.total(level) for level in kernel.traffic.moved},
@@ -257,29 +296,18 @@ def _kernel_estimate(point: Point, kernel: Kernel, clock: float, launch: float) 
     )
 
 
-def _bytes(point: Point, kernels: tuple[Kernel, ...], traffic: Traffic) -> dict[str, float]:
+def _bytes(point: Point, kernels: tuple[Kernel, ...], traffic: Traffic) -> dict[str, Number]:
     """Bytes by level: device levels by tensor, and what matrix instructions read from the processors' own memory."""
     out = {level.name: traffic.total(level.name) for level in point.machine.levels if level.per == "device"}
     near = sum(kernel.smem_bytes for kernel in kernels)
-    if point.local is not None and near:
+    if point.local is not None and nonzero(near):
         out[point.machine.levels[point.local].name] = near
     return out
 
 
-def _bound(times: Mapping[str, float], compute: float, kernel: Kernel, seconds: float) -> str:
-    """The busiest resource; `latency` when fixed overheads take most of the time, `occupancy` when idle processors do."""
-    busiest = max(times, key=lambda name: times[name])
-    if times[busiest] >= seconds / 2:
-        return busiest
-    fixed = kernel.fixed_s + times.get("launch", 0.0)
-    if fixed >= seconds / 2:
-        return "latency"
-    return "occupancy" if kernel.ctas < kernel.slots and compute >= seconds / 2 else busiest
-
-
-def _flops_by_unit(all_work: Sequence[tuple[Point, Algorithm]]) -> dict[str, float]:
+def _flops_by_unit(all_work: Sequence[tuple[Point, Algorithm]]) -> dict[str, Number]:
     """Algorithmic work by the unit that does it; a mac is two."""
-    out: dict[str, float] = {}
+    out: dict[str, Number] = {}
     for point, work in all_work:
         for label, kinds in work.counts.items():
             for kind, count in kinds.items():
@@ -288,7 +316,7 @@ def _flops_by_unit(all_work: Sequence[tuple[Point, Algorithm]]) -> dict[str, flo
     return out
 
 
-def _footprint(point: Point, kernels: tuple[Kernel, ...]) -> float:
+def _footprint(point: Point, kernels: tuple[Kernel, ...]) -> Number:
     """Most bytes held in memory at a time: inputs and outputs always, what kernels hand to one another from its write to its last read.
 
     Raises:
@@ -297,17 +325,17 @@ def _footprint(point: Point, kernels: tuple[Kernel, ...]) -> float:
     names = set(_footprint_tensors(point.cascade))
     always = sum(point.tensor_bytes(name) for name in names)
     memory = point.machine.memory
-    born: dict[str, tuple[int, float]] = {}
+    born: dict[str, tuple[int, Number]] = {}
     last: dict[str, int] = {}
     for index, kernel in enumerate(kernels):
         for tensor, moved in kernel.traffic.moved.get(memory.name, {}).items():
             if tensor in names:
                 continue
-            if moved.get("write") and tensor not in born:
+            if nonzero(moved.get("write", 0.0)) and tensor not in born:
                 born[tensor] = (index, moved["write"])
             last[tensor] = index
     live = [sum(size for name, (first, size) in born.items() if first <= index <= last[name]) for index in range(len(kernels))]
-    total = always + max(live, default=0.0)
+    total = always + largest(live)
     if total > memory.capacity_bytes:
         raise InfeasibleError(
             Issue(

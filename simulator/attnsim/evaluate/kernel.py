@@ -6,9 +6,10 @@ memory run beside the whole kernel (form and constants of FlashAttention-class k
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, prod
+from typing import Any
 
 from attnsim.cascade.einsum import Einsum
 from attnsim.errors import InfeasibleError
@@ -16,11 +17,13 @@ from attnsim.evaluate.makespan import makespan
 from attnsim.evaluate.occupancy import Occupancy, occupancy
 from attnsim.evaluate.point import Point
 from attnsim.evaluate.traffic import STATE_BYTES, Grid, Traffic, fill_bytes, fused_traffic, results_of, summed_over_grid, tile_bytes
-from attnsim.evaluate.walks import HeadWalks, Rounds, grid_rounds, key_walks, merged_rounds, query_walks
+from attnsim.evaluate.division import divided
+from attnsim.evaluate.spans import Costs, Span, costs_of, first_cost, grid_span, total_cost
+from attnsim.evaluate.walks import HeadWalks, Rounds, grid_rounds, key_walks, query_walks, tally
 from attnsim.evaluate.work import CtaWork, Ops, cta_work, extents
+from attnsim.lanes import Number, largest, maximum, minimum, nonzero
 from attnsim.mask.base import TileWalk
 from attnsim.schedule.condition import holds
-from attnsim.schedule.split import piece_tiles, split_count, stream_k
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,36 +38,33 @@ class Kernel:
     """
 
     name: str
-    compute_cycles: float
-    busy_cycles: Mapping[str, float]
+    compute_cycles: Number
+    busy_cycles: Mapping[str, Number]
     ops: Ops
-    smem_bytes: float
+    smem_bytes: Number
     traffic: Traffic
-    level_s: Mapping[str, float]
+    level_s: Mapping[str, Number]
     exposed_memory: float
-    drain_cycles: float
+    drain_cycles: Number
     fixed_s: float
-    ctas: int
+    ctas: Number
     tile: Mapping[str, int]
-    splits: int
+    splits: Number
     occupancy: Occupancy
     slots: int
-    filled: float = 1.0
+    filled: Number = 1.0
     dtype: str | None = None
 
     @property
-    def memory_s(self) -> float:
+    def memory_s(self) -> Number:
         """The slowest device level."""
-        return max(self.level_s.values(), default=0.0)
+        return largest(self.level_s.values())
 
-    def seconds(self, clock_hz: float) -> float:
+    def seconds(self, clock_hz: Number) -> Number:
         """Duration without launch."""
         compute, memory = self.compute_cycles / clock_hz, self.memory_s
-        drained = memory + min(compute, self.drain_cycles / clock_hz)
-        return max(compute, drained) + self.exposed_memory * min(compute, memory) + self.fixed_s
-
-
-Span = Callable[[Sequence[tuple[int, float]], int, int, int, float], float]
+        drained = memory + minimum(compute, self.drain_cycles / clock_hz)
+        return maximum(compute, drained) + self.exposed_memory * minimum(compute, memory) + self.fixed_s
 
 
 def fused_kernel(point: Point, einsums: tuple[Einsum, ...], name: str, walk: TileWalk | None = None, span_of: Span = makespan) -> Kernel:
@@ -96,10 +96,12 @@ def fused_kernel(point: Point, einsums: tuple[Einsum, ...], name: str, walk: Til
         walks = query_walks(point, row, pack) if point.key not in tiled else key_walks(point, row, pack)
     batch_order = tuple(rank for rank in loop.ranks if rank not in tile)
     rounds, repeat = grid_rounds(point, walks, batch_order, len(walked) > 1, pack)
-    tiles = sum(count for count, _, _ in rounds) * repeat // heads
-    visits = sum(count * visited for count, visited, _ in rounds) * repeat
-    splits, rounds, repeat, ctas = _split(point, rounds, repeat, slots, tile.get(point.key, 1))
-    masked = sum(count * part for count, _, part in rounds) * repeat
+    launched, visits, masked, _ = (number * repeat for number in tally(rounds))
+    tiles = launched // heads
+    splits, rounds, repeat, ctas = divided(point, rounds, repeat, slots, tile.get(point.key, 1))
+    if splits is not None:
+        masked = tally(rounds)[2] * repeat
+    splits = 1 if splits is None else splits
     reduced = spec.split is not None and spec.split.rank == point.key  # splitting the queries of a CTA leaves nothing to combine
     grid = Grid(tile, tiled, walked, batch_order, ctas, visits, heads, pack, tiles * splits, slots, splits if reduced else 1)
     fill = fill_bytes(point, einsums, grid)
@@ -107,15 +109,11 @@ def fused_kernel(point: Point, einsums: tuple[Einsum, ...], name: str, walk: Til
     costs = _costs(point, work, per_tile, rounds, fill, grid)
     once = _costs(point, work, per_tile, ((1, 1, 0),), fill, grid)
     alone = schedule.constant(spec.constants.alone, point.context, 1.0)
-    if schedule.order(point.context) == "longest-first":
-        pattern = sorted(((count * repeat, cost) for count, cost in costs), key=lambda item: -item[1])
-        span = span_of(pattern, 1, point.machine.processors, held.ctas, alone)
-    elif loop.ranks and loop.ranks[0] not in tile:
-        span = span_of([(count * repeat, cost) for count, cost in costs], 1, point.machine.processors, held.ctas, alone)
-    else:
-        span = span_of(costs, repeat, point.machine.processors, held.ctas, alone)
-    total = sum(count * cost for count, cost in costs) * repeat
-    even = min(span, total / max(1, min(ctas, point.machine.processors)))
+    longest_first = schedule.order(point.context) == "longest-first"
+    batch_first = bool(loop.ranks) and loop.ranks[0] not in tile
+    span = grid_span(costs, repeat, longest_first, batch_first, (point.machine.processors, held.ctas, alone), span_of)
+    total = total_cost(costs) * repeat
+    even = minimum(span, total / maximum(1, minimum(ctas, point.machine.processors)))
     if splits > 1 and spec.split is not None and spec.split.combine == "in-kernel":
         span += splits * schedule.constant(spec.constants.merge, point.context, 0.0)
     traffic = fused_traffic(point, einsums, grid)
@@ -128,7 +126,7 @@ def fused_kernel(point: Point, einsums: tuple[Einsum, ...], name: str, walk: Til
         traffic=traffic,
         level_s=_level_times(point, traffic, grid),
         exposed_memory=schedule.exposed("memory", point.context),
-        drain_cycles=schedule.exposed("drain", point.context) * (once[0][1] + span - even),
+        drain_cycles=schedule.exposed("drain", point.context) * (first_cost(once) + span - even),
         fixed_s=schedule.constant(spec.constants.kernel_overhead, point.context, 0.0),
         ctas=ctas,
         tile=tile,
@@ -178,56 +176,12 @@ def packed_heads(point: Point, tile: Mapping[str, int]) -> int:
     return group if holds(rule, point.context) else 1
 
 
-def _filled(point: Point, tile: Mapping[str, int], pack: int, walk: TileWalk) -> float:
+def _filled(point: Point, tile: Mapping[str, int], pack: int, walk: Any) -> Number:
     """Share of the query rows of all tiles that hold a query."""
     if point.mask.dimensions > 1 and walk.extent == point.sizes[point.query]:
         return walk.extent / (walk.tile_count * walk.tile)
     rows, size = point.sizes[point.query] * pack, tile.get(point.query, 1)
     return rows / (ceil(rows / size) * size)
-
-
-def _split(point: Point, rounds: Rounds, heads: int, slots: int, tile: int) -> tuple[int, Rounds, int, int]:
-    """(splits per walk, rounds per period, periods, CTAs) after the schedule's split rule."""
-    split = point.schedule.spec.split
-    tiles = sum(count for count, _, _ in rounds)
-    if split is None or not holds(split.when, point.context):
-        return 1, rounds, heads, tiles * heads
-    longest = max((visited for _, visited, _ in rounds), default=0)
-    if longest == 0:
-        return 1, rounds, heads, tiles * heads
-    if split.rule == "stream-k":
-        total = sum(count * visited for count, visited, _ in rounds) * heads
-        masked = sum(count * partial for count, _, partial in rounds) * heads
-        grid, share, longer = stream_k(total, tiles * heads, slots, split.maximum)
-        # Partial tiles are spread evenly: a linearised tile space has no row structure left.
-        each = min(share, ceil(masked / grid)) if masked else 0
-        shares: Rounds = ((longer, share, each), (grid - longer, share - 1, min(each, share - 1)))
-        return max(1, ceil(grid / max(1, tiles * heads))), tuple(r for r in shares if r[0]), 1, grid
-    if split.rule in ("fill", "pieces"):
-        each = piece_tiles(split, [(count * heads, visited) for count, visited, _ in rounds], tile, point.machine.processors)
-        count = ceil(longest / each)
-    else:
-        each, count = 0, split_count(split, heads * tiles, longest, point.machine.processors, point.requests)
-    if count == 1:
-        return 1, rounds, heads, tiles * heads
-    pieces: list[tuple[int, int, int]] = []
-    for tiles_alike, visited, partial in rounds:
-        pieces += _shares(visited, partial, each or ceil(visited / count), split.rank == point.key) * tiles_alike
-    return ceil(len(pieces) / tiles), merged_rounds(pieces), heads, len(pieces) * heads
-
-
-def _shares(visited: int, partial: int, each: int, at_end: bool) -> list[tuple[int, int, int]]:
-    """One walk cut into pieces of at most `each` tiles, as (1, visited, partial). Masked tiles lie at the end of a walk over the keys,
-    hence in its last pieces; a walk that is cut along the queries has its share of them in every piece.
-    """
-    sizes = [min(each, visited - first) for first in range(0, visited, each or 1)]
-    pieces: list[tuple[int, int, int]] = []
-    for left in range(len(sizes), 0, -1):
-        size = sizes[left - 1]
-        masked = min(size, partial if at_end else ceil(partial / left))
-        pieces.append((1, size, masked))
-        partial -= masked
-    return pieces[::-1]
 
 
 def _port(point: Point) -> float:
@@ -251,90 +205,91 @@ def _reduce_cycles(point: Point, einsums: tuple[Einsum, ...], grid: Grid) -> dic
     return {"reduce": elements * STATE_BYTES / (efficiency * _port(point))}
 
 
-def _costs(point: Point, work: CtaWork, per_tile: float, rounds: Rounds, fill: float, grid: Grid) -> list[tuple[int, float]]:
+def _costs(point: Point, work: CtaWork, per_tile: Number, rounds: Rounds, fill: Number, grid: Grid) -> Costs:
     """(CTAs, cycles of a processor each) in launch order."""
     schedule, spec = point.schedule, point.schedule.spec
-    first = min(1.0, grid.slots / max(1, grid.ctas))  # share of the CTAs that are the first on their slot
+    first = minimum(1.0, grid.slots / maximum(1, grid.ctas))  # share of the CTAs that are the first on their slot
     slower = (schedule.constant(spec.constants.masked_tile_cost, point.context, 1.0) - 1.0) * per_tile
     overhead = schedule.constant(spec.constants.cta_overhead, point.context, 0.0) + sum(work.once.cycles.values())
     # From one CTA of a slot to the next the others take theirs: so many batch elements are passed.
-    passed = min(point.requests, grid.slots * point.requests / max(1, grid.ctas))
+    passed = minimum(point.requests, grid.slots * point.requests / maximum(1, grid.ctas))
     overhead += schedule.constant(spec.constants.request_scan, point.context, 0.0) * passed
     exposed = schedule.exposed("fill", point.context)
     exposed += (1.0 - exposed) * first  # the first CTA of a slot finds no other to hide its fill behind
     if exposed and fill:
         overhead += exposed * fill / _port(point)
     per_tile += schedule.constant(spec.constants.tile_overhead, point.context, 0.0)
-    return [(count, visited * per_tile + partial * (work.masked_cycles + slower) + overhead) for count, visited, partial in rounds]
+    return costs_of(rounds, per_tile, work.masked_cycles + slower, overhead)
 
 
-def tile_cycles(point: Point, cycles: Mapping[str, float]) -> float:
+def tile_cycles(point: Point, cycles: Mapping[str, Number]) -> Number:
     """Cycles of one tile from the busy cycles of each resource: exposed parts follow one another, hidden parts run beside one another.
 
     sum(x_u * t_u) + max((1 - x_u) * t_u), with x_u the exposed share of resource u. With the longest resource on the matrix unit this is
     "the longest plus the exposed share of the others"; it is continuous and monotone in every t_u. The matrix unit's cycles are stretched
     by the kernel's efficiency on it.
     """
-    serial = hidden = 0.0
+    serial: Number = 0.0
+    hidden: Number = 0.0
     for name, value in stretched_cycles(point, cycles).items():
         share = point.schedule.exposed(name, point.context)
         serial += share * value
-        hidden = max(hidden, (1.0 - share) * value)
+        hidden = maximum(hidden, (1.0 - share) * value)
     return serial + hidden
 
 
-def stretched_cycles(point: Point, cycles: Mapping[str, float]) -> dict[str, float]:
+def stretched_cycles(point: Point, cycles: Mapping[str, Number]) -> dict[str, Number]:
     """Cycles with the matrix instructions issued at the kernel's efficiency."""
     efficiency = point.schedule.constant(point.schedule.spec.constants.tensor_efficiency, point.context, 1.0)
     main = "tensor" if "tensor" in cycles else "vector" if "tensor" not in point.machine.units else ""
     return {name: value / efficiency if name == main else value for name, value in cycles.items()}
 
 
-def _busy(point: Point, work: CtaWork, visits: int, masked: int, ctas: int) -> dict[str, float]:
+def _busy(point: Point, work: CtaWork, visits: Number, masked: Number, ctas: Number) -> dict[str, Number]:
     """Cycles each unit is busy, averaged over the processors, at the rate its instructions really reach (efficiency is waiting, not
     work).
     """
-    total: dict[str, float] = {}
+    total: dict[str, Number] = {}
     for share, cycles in ((visits, work.per_tile.cycles), (ctas, work.once.cycles), (masked, {"vector": work.masked_cycles})):
         for name, value in cycles.items():
             total[name] = total.get(name, 0.0) + share * value / point.machine.processors
     return total
 
 
-def _issued(work: CtaWork, visits: int, masked: int, ctas: int) -> Ops:
+def _issued(work: CtaWork, visits: Number, masked: Number, ctas: Number) -> Ops:
     """Operations issued, padding included, by unit and kind."""
     total: Ops = {}
     for share, ops in ((visits, work.per_tile.ops), (ctas, work.once.ops), (masked, {"vector": {"mask": work.masked_ops}})):
         for unit, kinds in ops.items():
             for kind, value in kinds.items():
-                if share * value:
+                if nonzero(share * value):
                     by_kind = total.setdefault(unit, {})
                     by_kind[kind] = by_kind.get(kind, 0.0) + share * value
     return total
 
 
-def _level_times(point: Point, traffic: Traffic, grid: Grid) -> dict[str, float]:
+def _level_times(point: Point, traffic: Traffic, grid: Grid) -> dict[str, Number]:
     """Seconds of each device level. Memory delivers no more than what the CTAs in flight ask for: bytes in flight / latency (Little's
     law).
     """
     machine, schedule = point.machine, point.schedule
     efficiency = schedule.constant(schedule.spec.constants.memory_efficiency, point.context, 1.0)
-    times: dict[str, float] = {}
+    times: dict[str, Number] = {}
     for level in machine.levels:
         moved = traffic.total(level.name)
         if level.per != "device" or not moved:
             continue
         rate = level.sustained * (efficiency if level is machine.memory else 1.0)
         if level is machine.memory and level.latency_s > 0:
-            rate = min(rate, _bytes_in_flight(point, grid) / level.latency_s)
+            rate = minimum(rate, _bytes_in_flight(point, grid) / level.latency_s)
         read, written = traffic.directed(level.name)
         times[level.name] = (read + written / level.write) / rate
     return times
 
 
-def _bytes_in_flight(point: Point, grid: Grid) -> float:
+def _bytes_in_flight(point: Point, grid: Grid) -> Number:
     """Bytes the resident CTAs have on order: the tile of every input, walked ones as often as they are buffered."""
     inside = extents(point, grid.tile)
     spec = point.schedule.spec
     per_cta = sum(tile_bytes(point, name, inside, grid.pack) * spec.buffers.get(name, 1) for name in point.cascade.inputs)
-    return max(1.0, min(grid.ctas, grid.slots) * per_cta)
+    return maximum(1.0, minimum(grid.ctas, grid.slots) * per_cta)

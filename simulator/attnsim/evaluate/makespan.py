@@ -17,7 +17,7 @@ from math import ceil, gcd
 FOLD_ABOVE = 6000
 # Times are kept as integers in 1/256 cycle, with the slot number in the low bits: heap operations on ints are several times faster
 # than on tuples.
-_TICKS = 256
+TICKS = 256
 _RUN = 10  # equal CTAs in a row from which placing them in one sort beats one heap operation each
 
 
@@ -57,7 +57,7 @@ def makespan(pattern: Sequence[tuple[int, float]], repeat: int, processors: int,
 def _schedule(pattern: Sequence[tuple[int, float]], repeat: int, processors: int, resident: int, alone: float) -> float:
     slots = processors * resident
     bits = slots.bit_length()
-    runs = [(count, round(cost * resident * _TICKS) << bits) for count, cost in pattern]
+    runs = [(count, round(cost * resident * TICKS) << bits) for count, cost in pattern]
     # End times with the slot number in the low bits: slot i sits on processor i mod processors, so the first CTAs go round robin.
     ends = list(range(slots))
     if max(count for count, _ in runs) >= _RUN:
@@ -67,7 +67,7 @@ def _schedule(pattern: Sequence[tuple[int, float]], repeat: int, processors: int
             heapreplace(ends, ends[0] + cost)
     mask = (1 << bits) - 1
     if resident == 1:
-        return (max(ends) >> bits) / _TICKS
+        return (max(ends) >> bits) / TICKS
     totals, latest, second = [0] * processors, [0] * processors, [0] * processors
     for end in ends:
         processor, ticks = (end & mask) % processors, end >> bits
@@ -78,7 +78,7 @@ def _schedule(pattern: Sequence[tuple[int, float]], repeat: int, processors: int
             second[processor] = ticks
     # The last CTA of a processor has it for itself once the last but one is done: that stretch takes 1 / alone as long.
     stretch = 1.0 / alone - 1.0
-    return max(total + stretch * (last - before) for total, last, before in zip(totals, latest, second, strict=True)) / (resident * _TICKS)
+    return max(total + stretch * (last - before) for total, last, before in zip(totals, latest, second, strict=True)) / (resident * TICKS)
 
 
 def _place_runs(ends: list[int], runs: Sequence[tuple[int, int]], slots: int) -> None:

@@ -9,6 +9,7 @@ from math import prod
 
 from attnsim.cascade.cascade import Cascade
 from attnsim.cascade.einsum import Einsum
+from attnsim.lanes import Number, many, minimum, one_value
 from attnsim.machine.machine import Machine
 from attnsim.mask.base import Mask
 from attnsim.schedule.calibrated import calibrated
@@ -28,14 +29,14 @@ PRICED_AS: Mapping[str, str] = {"div": "mul"}
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Point:
-    """sizes: of the cascade's unpartitioned ranks; loads: rows of each of the repeated matrix products of a kernel where they differ
+    """sizes: of the cascade's unpartitioned ranks, or Lanes of them: many points at once; loads: rows of each of the repeated matrix products of a kernel where they differ
     (tokens of experts), in place of their mean, which the sizes give; formats: (tensor, format) of inputs that memory holds in another
     format than `dtype` and that are converted on their way to the units, at no cost here. Constants of the schedule that the machine's file
     gives come before its own.
     """
 
     cascade: Cascade
-    sizes: Mapping[str, int]
+    sizes: Mapping[str, Number]
     mask: Mask
     dtype: str
     machine: Machine
@@ -53,6 +54,11 @@ class Point:
         if self.machine.kernels and self.schedule.measured is None:
             object.__setattr__(self, "schedule", _on_machine(self.schedule, self.machine))
         object.__setattr__(self, "tensor_path", self.schedule.tensor_path(context) if "tensor" in self.machine.units else None)
+
+    @property
+    def many(self) -> bool:
+        """Whether these are many points at once."""
+        return many(*self.sizes.values())
 
     @property
     def positioned(self) -> bool:
@@ -75,15 +81,15 @@ class Point:
         return group_size(self.cascade, self.sizes)
 
     @property
-    def heads(self) -> int:
+    def heads(self) -> Number:
         """Product of the batch ranks: problems of one (query, key) plane each."""
-        product = 1
+        product: Number = 1
         for rank in self.cascade.batch:
             product *= self.sizes.get(rank, 1)
         return product
 
     @property
-    def requests(self) -> int:
+    def requests(self) -> Number:
         """Batch elements: problems of all heads each."""
         return self.heads // query_heads(self.cascade, self.sizes)
 
@@ -115,18 +121,18 @@ class Point:
                 return element_bytes(kept)
         return element_bytes(output_dtype(self.dtype)) if tensor in self.cascade.outputs else self.element
 
-    def tensor_bytes(self, tensor: str) -> float:
+    def tensor_bytes(self, tensor: str) -> Number:
         """Bytes of a whole tensor; of one with a value for each chunk of a partitioned rank, in the chunks of the schedule's tiles."""
-        product = 1
+        product: Number = 1
         for rank in self.cascade.tensor_ranks(tensor):
             product *= self.sizes[rank] if rank in self.sizes else self._chunked[rank]
         return product * self.stored(tensor)
 
     @property
-    def _chunked(self) -> Mapping[str, int]:
+    def _chunked(self) -> Mapping[str, Number]:
         """Sizes of the partition ranks too."""
         tile = self.schedule.tile(self.context).sizes() if self.schedule.spec.tiles else {}
-        parts = {rank: min(tile[rank], self.sizes[rank]) for rank in self.cascade.partition if rank in tile}
+        parts = {rank: minimum(tile[rank], self.sizes[rank]) for rank in self.cascade.partition if rank in tile}
         return self.cascade.resolve_sizes(self.sizes, parts)
 
     def unit(self, einsum: Einsum, kind: str) -> str:
@@ -136,7 +142,7 @@ class Point:
 
 
 def schedule_context(
-    cascade: Cascade, sizes: Mapping[str, int], mask: Mask, dtype: str, machine: Machine, direction: str
+    cascade: Cascade, sizes: Mapping[str, Number], mask: Mask, dtype: str, machine: Machine, direction: str
 ) -> dict[str, Value]:
     """What the conditions of schedule files may ask of a workload on a machine: its sizes by rank and `schedule.names.CONTEXT_NAMES`."""
     # Kernels drop a causal flag that hides nothing, as for one query token.
@@ -158,18 +164,18 @@ def schedule_context(
     }
 
 
-def query_heads(cascade: Cascade, sizes: Mapping[str, int]) -> int:
+def query_heads(cascade: Cascade, sizes: Mapping[str, Number]) -> Number:
     """Query heads of one batch element."""
     return sizes.get(cascade.head_rank, 1) if cascade.head_rank is not None else 1
 
 
-def group_size(cascade: Cascade, sizes: Mapping[str, int]) -> int:
-    """Query heads that share one key/value head: all of them where keys have no head rank, as the latent rows of MLA."""
+def group_size(cascade: Cascade, sizes: Mapping[str, Number]) -> int:
+    """Query heads that share one key/value head: all of them where keys have no head rank, as the latent rows of MLA. Parts lanes that differ."""
     if not cascade.groups and cascade.head_rank is not None and len(cascade.positions) == 2:
         keyed = [ranks for ranks in cascade.inputs.values() if cascade.positions[1] in ranks]
         if keyed and not any(cascade.head_rank in ranks for ranks in keyed):
-            return sizes.get(cascade.head_rank, 1)
-    return next((sizes[full] // sizes[shared] for shared, full in cascade.groups.items() if shared in sizes), 1)
+            return int(one_value(sizes.get(cascade.head_rank, 1)))
+    return int(one_value(next((sizes[full] // sizes[shared] for shared, full in cascade.groups.items() if shared in sizes), 1)))
 
 
 @lru_cache(maxsize=1024)

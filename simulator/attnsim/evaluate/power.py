@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from attnsim.evaluate.kernel import Kernel
 from attnsim.evaluate.point import Point
+from attnsim.lanes import Number, minimum
 from attnsim.machine.power import highest_within
 
 TENSOR = "tensor"
@@ -16,15 +17,16 @@ TENSOR = "tensor"
 class Dynamic:
     """Joules beside idle power: of operations at the nominal clock (they grow with clock ** exponent), and of data movement (fixed)."""
 
-    ops_j: float
-    bytes_j: float
+    ops_j: Number
+    bytes_j: Number
 
 
 def dynamic_energy(point: Point, kernels: Sequence[Kernel]) -> Dynamic:
     """Issued operations x energy per operation, plus bytes x energy per byte of each level; products at their operands' `activity`."""
     machine = point.machine
     activity = point.schedule.constant(point.schedule.spec.constants.activity, point.context, 1.0)
-    ops_j = bytes_j = 0.0
+    ops_j: Number = 0.0
+    bytes_j: Number = 0.0
     for kernel in kernels:
         for unit, kinds in kernel.ops.items():
             each = machine.power.energy(unit, kernel.dtype or point.dtype)
@@ -38,19 +40,19 @@ def dynamic_energy(point: Point, kernels: Sequence[Kernel]) -> Dynamic:
     return Dynamic(ops_j, bytes_j)
 
 
-def settled_clock(point: Point, kernels: Sequence[Kernel], dynamic: Dynamic, highest_hz: float, nominal_hz: float) -> float:
+def settled_clock(point: Point, kernels: Sequence[Kernel], dynamic: Dynamic, highest_hz: float, nominal_hz: float) -> Number:
     """The highest clock, at most `highest_hz`, at which the average power stays within the board's limit."""
 
-    def watts(clock: float) -> float:
+    def watts(clock: Number) -> Number:
         seconds = sum(kernel.seconds(clock) for kernel in kernels)
         return energy(point, dynamic, seconds, clock, nominal_hz) / seconds if seconds else 0.0
 
     return highest_within(watts, point.machine.power.tdp_w, highest_hz)
 
 
-def energy(point: Point, dynamic: Dynamic, seconds: float, clock_hz: float, nominal_hz: float) -> float:
+def energy(point: Point, dynamic: Dynamic, seconds: Number, clock_hz: Number, nominal_hz: float) -> Number:
     """Joules of a run of `seconds` at `clock_hz`."""
     power = point.machine.power
-    scale: float = (clock_hz / nominal_hz) ** power.clock_exponent
+    scale = (clock_hz / nominal_hz) ** power.clock_exponent
     ops_j = dynamic.ops_j * scale
-    return power.idle_w * seconds + ops_j + dynamic.bytes_j - power.shared * min(ops_j, dynamic.bytes_j)
+    return power.idle_w * seconds + ops_j + dynamic.bytes_j - power.shared * minimum(ops_j, dynamic.bytes_j)

@@ -16,9 +16,11 @@ from attnsim.evaluate.kernel import Kernel, stretched_cycles
 from attnsim.evaluate.makespan import makespan
 from attnsim.evaluate.occupancy import Occupancy
 from attnsim.evaluate.point import Point
+from attnsim.evaluate.spans import grid_span
 from attnsim.evaluate.streaming import level_times, streaming_kernel
 from attnsim.evaluate.traffic import STATE_BYTES, Traffic
 from attnsim.evaluate.work import Work
+from attnsim.lanes import Number, largest, maximum, minimum, nonzero, where
 from attnsim.schedule.condition import Value, holds
 from attnsim.schedule.split import split_count
 from attnsim.spec.schedule import Tile
@@ -28,23 +30,23 @@ from attnsim.spec.schedule import Tile
 class Shape:
     """Of one kernel: `products` products of (rows x depth) and (depth x cols); loads: the rows of each where they differ."""
 
-    rows: int
-    cols: int
-    depth: int
-    products: int
+    rows: Number
+    cols: Number
+    depth: Number
+    products: Number
     loads: tuple[int, ...] = ()
 
     @property
-    def all_rows(self) -> int:
+    def all_rows(self) -> Number:
         """Rows of all products."""
         return sum(self.loads) or self.products * self.rows
 
-    def row_tiles(self, side: int) -> int:
+    def row_tiles(self, side: int) -> Number:
         """Tiles of `side` rows of all products, each product padded on its own."""
         return sum(ceil(load / side) for load in self.loads) or self.products * ceil(self.rows / side)
 
 
-def product_kernels(point: Point, einsum: Einsum, sizes: Mapping[str, int], traffic: Traffic, name: str) -> tuple[Kernel, ...]:
+def product_kernels(point: Point, einsum: Einsum, sizes: Mapping[str, Number], traffic: Traffic, name: str) -> tuple[Kernel, ...]:
     """The kernel of one matrix product, and the one that adds its splits; traffic: every operand and result once.
 
     Raises:
@@ -58,11 +60,16 @@ def product_kernels(point: Point, einsum: Einsum, sizes: Mapping[str, int], traf
     unit = point.machine.matmul_unit(point.dtype) or next(iter(point.machine.units))
     clock = point.machine.clock(unit)
 
-    def seconds(kernels: tuple[Kernel, ...]) -> float:
+    def seconds(kernels: tuple[Kernel, ...]) -> Number:
         return sum(kernel.seconds(clock) + point.machine.launch.graph_s for kernel in kernels)
 
     candidates = [_tiled(point, einsum, row, shape, _splits(point, row, shape, context), traffic, name, context) for row in rows]
     return candidates[0] if len(candidates) == 1 else min(candidates, key=seconds)
+
+
+def _span(ctas: Number, cost: Number, processors: int, resident: int) -> Number:
+    """Of CTAs that are alike."""
+    return grid_span([(ctas, cost)], 1, False, False, (processors, resident, 1.0), makespan)
 
 
 def _apart(point: Point, einsum: Einsum) -> tuple[list[str], list[str]]:
@@ -71,7 +78,7 @@ def _apart(point: Point, einsum: Einsum) -> tuple[list[str], list[str]]:
     return [rank for rank in einsum.ranks if rank in batch], [rank for rank in einsum.output.ranks if rank not in batch]
 
 
-def _shape(point: Point, einsum: Einsum, sizes: Mapping[str, int]) -> Shape:
+def _shape(point: Point, einsum: Einsum, sizes: Mapping[str, Number]) -> Shape:
     repeated, kept = _apart(point, einsum)
     first, second = (set(operand.ranks) for operand in einsum.operands)
     repeated += [rank for rank in kept if rank in first and rank in second]
@@ -81,7 +88,7 @@ def _shape(point: Point, einsum: Einsum, sizes: Mapping[str, int]) -> Shape:
     return Shape(m, n, k, x, point.loads)
 
 
-def _splits(point: Point, row: Tile, shape: Shape, context: Mapping[str, Value]) -> int:
+def _splits(point: Point, row: Tile, shape: Shape, context: Mapping[str, Value]) -> Number:
     """How many CTAs share the reduction of a tile."""
     spec = point.schedule.spec
     if spec.split is None or not holds(spec.split.when, context):
@@ -91,7 +98,7 @@ def _splits(point: Point, row: Tile, shape: Shape, context: Mapping[str, Value])
 
 
 def _tiled(
-    point: Point, einsum: Einsum, row: Tile, shape: Shape, splits: int, whole: Traffic, name: str, context: Mapping[str, Value]
+    point: Point, einsum: Einsum, row: Tile, shape: Shape, splits: Number, whole: Traffic, name: str, context: Mapping[str, Value]
 ) -> tuple[Kernel, ...]:
     """With a row of the tile table that gives rows and columns."""
     schedule, spec, machine = point.schedule, point.schedule.spec, point.machine
@@ -102,9 +109,9 @@ def _tiled(
     ctas = down * across * splits
     each = Work()
     for term in einsum.terms:
-        each.add(point, point.unit(einsum, term.kind), term.kind, float(side * width * depth) * term.per_element)
+        each.add(point, point.unit(einsum, term.kind), term.kind, side * width * depth * 1.0 * term.per_element)
     _operand_reads(point, row, side, width, depth, each)
-    cost = max(stretched_cycles(point, each.cycles).values()) + schedule.constant(spec.constants.cta_overhead, context, 0.0)
+    cost = largest(stretched_cycles(point, each.cycles).values()) + schedule.constant(spec.constants.cta_overhead, context, 0.0)
     traffic = Traffic()
     traffic.merge(whole)
     _cached(point, einsum, shape, (down, across), int(row.cluster or 1), traffic)
@@ -114,11 +121,11 @@ def _tiled(
     level_s = level_times(point, traffic, schedule.constant(spec.constants.memory_efficiency, context, 1.0))
     if point.shared is not None:  # a processor draws at most its share of the cache's rate
         cache = machine.levels[point.shared].name
-        level_s[cache] /= min(1.0, ctas / machine.processors)
+        level_s[cache] /= minimum(1.0, ctas / machine.processors)
     resident = row.ctas or 1
     kernel = Kernel(
         name=name,
-        compute_cycles=makespan([(ctas, cost)], 1, machine.processors, resident),
+        compute_cycles=_span(ctas, cost, machine.processors, resident),
         busy_cycles={unit: ctas * cycles / machine.processors for unit, cycles in each.cycles.items()},
         ops={unit: {kind: ctas * count for kind, count in kinds.items()} for unit, kinds in each.ops.items()},
         smem_bytes=ctas * each.smem_bytes,
@@ -137,7 +144,7 @@ def _tiled(
     return (kernel, *after)
 
 
-def _operand_reads(point: Point, row: Tile, side: int, width: int, depth: int, work: Work) -> None:
+def _operand_reads(point: Point, row: Tile, side: int, width: int, depth: Number, work: Work) -> None:
     """What the matrix instructions of a CTA read from its processor's own memory: a side of the tile once, and the other once for every
     instruction that covers a part of the first (arXiv 2603.05451, section 3.1).
     """
@@ -150,32 +157,31 @@ def _operand_reads(point: Point, row: Tile, side: int, width: int, depth: int, w
         work.cycles[level.name] = work.smem_bytes / level.bytes_per_cycle
 
 
-def _cached(point: Point, einsum: Einsum, shape: Shape, grid: tuple[int, int], cluster: int, traffic: Traffic) -> None:
+def _cached(point: Point, einsum: Einsum, shape: Shape, grid: tuple[Number, Number], cluster: int, traffic: Traffic) -> None:
     """Reads of the operands from the shared cache: each side of the output once for every tile along the other. grid: tiles of the rows
     of all products, and of the columns.
     """
     if point.shared is None:
         return
     down, across = grid
-    rows, cols = float(shape.depth * shape.all_rows), float(shape.depth * shape.cols * shape.products)
-    by_rows, by_cols = rows * across, float(shape.depth * shape.cols * down)
+    rows, cols = shape.depth * shape.all_rows * 1.0, shape.depth * shape.cols * shape.products * 1.0
+    by_rows, by_cols = rows * across, shape.depth * shape.cols * down * 1.0
     # the cluster lies along the side where sharing saves more
-    each = max(1.0, down / shape.products)
-    if by_rows * (1 - 1 / min(cluster, across)) > by_cols * (1 - 1 / min(cluster, each)):
-        by_rows /= min(cluster, across)
-    else:
-        by_cols /= min(cluster, each)
+    along, each = minimum(cluster, across), minimum(cluster, maximum(1.0, down / shape.products))
+    by_row = by_rows * (1 - 1 / along) > by_cols * (1 - 1 / each)
+    by_rows, by_cols = by_rows / where(by_row, along, 1), by_cols / where(by_row, 1, each)
     cache = point.machine.levels[point.shared].name
     first, second = einsum.operands
     for operand, once, loaded in ((first, rows, by_rows), (second, cols, by_cols)):
-        if loaded > once:
-            traffic.add(cache, operand.name, "read", (loaded - once) * point.stored(operand.name))
+        again = maximum(loaded - once, 0.0)
+        if nonzero(again):
+            traffic.add(cache, operand.name, "read", again * point.stored(operand.name))
 
 
-def _sum_of_splits(point: Point, einsum: Einsum, shape: Shape, splits: int, traffic: Traffic, name: str) -> Kernel:
+def _sum_of_splits(point: Point, einsum: Einsum, shape: Shape, splits: Number, traffic: Traffic, name: str) -> Kernel:
     """The kernel that adds the partial results in fp32; they pass through the shared cache, and through memory where they do not fit."""
     machine, label = point.machine, einsum.label
-    elements = float(shape.all_rows * shape.cols)
+    elements = shape.all_rows * shape.cols * 1.0
     partial = splits * elements * STATE_BYTES
     own, places = Traffic(), [machine.memory.name]
     if point.shared is not None:
@@ -193,7 +199,7 @@ def _sum_of_splits(point: Point, einsum: Einsum, shape: Shape, splits: int, traf
 
 
 def _by_rank(
-    point: Point, einsum: Einsum, row: Tile | None, sizes: Mapping[str, int], traffic: Traffic, name: str, context: Mapping[str, Value]
+    point: Point, einsum: Einsum, row: Tile | None, sizes: Mapping[str, Number], traffic: Traffic, name: str, context: Mapping[str, Value]
 ) -> Kernel:
     """With tile sizes by rank, or none: whole tiles of the output, operands read once."""
     schedule, tile = point.schedule, {} if row is None else row.sizes()
@@ -201,16 +207,16 @@ def _by_rank(
     sides = {rank: (sizes[rank], tile.get(rank, sizes[rank])) for rank in kept}
     resident = 1 if row is None else row.ctas or 1
     reduced = prod(sizes[rank] for rank in einsum.ranks if rank not in einsum.output.ranks and rank not in repeated)
-    padded = float(reduced * prod(side for _, side in sides.values()))
+    padded = reduced * prod(side for _, side in sides.values()) * 1.0
     ctas = prod(sizes[rank] for rank in repeated) * prod(ceil(size / side) for size, side in sides.values())
     each = Work()
     for term in einsum.terms:
         each.add(point, point.unit(einsum, term.kind), term.kind, padded * term.per_element)
-    cost = max(stretched_cycles(point, each.cycles).values()) + schedule.constant(schedule.spec.constants.cta_overhead, context, 0.0)
+    cost = largest(stretched_cycles(point, each.cycles).values()) + schedule.constant(schedule.spec.constants.cta_overhead, context, 0.0)
     processors = point.machine.processors
     return Kernel(
         name=name,
-        compute_cycles=makespan([(ctas, cost)], 1, processors, resident),
+        compute_cycles=_span(ctas, cost, processors, resident),
         busy_cycles={unit: ctas * cycles / processors for unit, cycles in each.cycles.items()},
         ops={unit: {kind: ctas * count for kind, count in kinds.items()} for unit, kinds in each.ops.items()},
         smem_bytes=0.0,

@@ -7,6 +7,7 @@ from attnsim.evaluate.occupancy import Occupancy
 from attnsim.evaluate.point import Point
 from attnsim.evaluate.traffic import Traffic
 from attnsim.evaluate.work import Work
+from attnsim.lanes import largest
 
 
 def stream(point: Point, traffic: Traffic, tensor: str, direction: str, count: float) -> None:
@@ -32,7 +33,7 @@ def streaming_kernel(point: Point, work: Work, traffic: Traffic, name: str, effi
     schedule = point.schedule
     return Kernel(
         name=name,
-        compute_cycles=max(share.values(), default=0.0),
+        compute_cycles=largest(share.values()),
         busy_cycles=share,
         ops=work.ops,
         smem_bytes=0.0,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from attnsim.cascade.einsum import Einsum
 from attnsim.evaluate.point import Point
 from attnsim.evaluate.work import extents
+from attnsim.lanes import Lanes, Number, maximum, minimum, real, where
 
 STATE_BYTES = 4  # running maxima, sums and partial results are fp32 in every kernel of the library
 
@@ -53,13 +54,13 @@ class Grid:
     tiled: tuple[str, ...]
     walked: tuple[str, ...]
     batch_order: tuple[str, ...]
-    ctas: int
-    visits: int
-    heads: int
+    ctas: Number
+    visits: Number
+    heads: Number
     pack: int
-    tiles: int
+    tiles: Number
     slots: int
-    splits: int
+    splits: Number
 
 
 def inputs_of(einsums: Iterable[Einsum]) -> tuple[str, ...]:
@@ -77,16 +78,16 @@ def results_of(point: Point, einsums: Iterable[Einsum]) -> tuple[str, ...]:
     return tuple(e.label for e in einsums if e.label in point.cascade.outputs or e.label in read)
 
 
-def tile_bytes(point: Point, tensor: str, inside: Mapping[str, int], pack: int) -> float:
+def tile_bytes(point: Point, tensor: str, inside: Mapping[str, Number], pack: int) -> Number:
     """Bytes of one tile of a tensor, clipped to what exists."""
-    size = point.stored(tensor)
+    size: Number = point.stored(tensor)
     for rank in point.cascade.tensor_ranks(tensor):
         limit = point.sizes.get(rank, 1) * (pack if rank == point.query else 1)
-        size *= inside[rank] if rank in point.cascade.batch or rank in point.cascade.groups else min(inside[rank], limit)
+        size *= inside[rank] if rank in point.cascade.batch or rank in point.cascade.groups else minimum(inside[rank], limit)
     return size
 
 
-def attended_share(point: Point, tensor: str) -> float:
+def attended_share(point: Point, tensor: str) -> Number:
     """Share of a tensor that some attended pair touches: keys outside every window are never read."""
     if not point.positioned:
         return 1.0
@@ -94,19 +95,19 @@ def attended_share(point: Point, tensor: str) -> float:
     p, m = point.sizes[point.query], point.sizes[point.key]
     if point.key in ranks:
         return _keys_read(point, p, m) / m
-    return float(point.mask.queries(p, m)) / p if point.query in ranks and tensor not in point.cascade.outputs else 1.0
+    return real(point.mask.queries(p, m)) / p if point.query in ranks and tensor not in point.cascade.outputs else 1.0
 
 
-def _keys_read(point: Point, p: int, m: int) -> float:
+def _keys_read(point: Point, p: Number, m: Number) -> Number:
     """Keys that are read of a key head, on average: of the query heads that share it, at least those of the one that attends most."""
     if len(point.masks) == 1:
-        return float(point.mask.keys(p, m))
+        return real(point.mask.keys(p, m))
     keys = [mask.keys(p, m) for count, mask in point.masks for _ in range(count)]
     groups = [max(keys[first : first + point.group]) for first in range(0, len(keys), point.group)]
     return float(sum(groups)) / len(groups)
 
 
-def fill_bytes(point: Point, einsums: tuple[Einsum, ...], grid: Grid) -> float:
+def fill_bytes(point: Point, einsums: tuple[Einsum, ...], grid: Grid) -> Number:
     """What a CTA loads before its first tile product and stores after its last."""
     inside = extents(point, grid.tile)
     names = (*inputs_of(einsums), *(r for r in results_of(point, einsums) if not set(point.cascade.tensor_ranks(r)) & set(grid.walked)))
@@ -131,17 +132,17 @@ def fused_traffic(point: Point, einsums: tuple[Einsum, ...], grid: Grid) -> Traf
     for name in names:
         once = point.tensor_bytes(name) * attended_share(point, name)
         trips = _trips(point, name, grid)
-        near = max(once, trips * tile_bytes(point, name, inside, grid.pack))
+        near = maximum(once, trips * tile_bytes(point, name, inside, grid.pack))
         if shared is None:
             traffic.add(memory, name, "read", near)
             continue
         traffic.add(shared.name, name, "read", near)
-        traffic.add(memory, name, "read", min(near, once * again) if name in walking else once)
+        traffic.add(memory, name, "read", minimum(near, once * again) if name in walking else once)
     _results(point, einsums, grid, traffic, memory, None if shared is None else shared.name)
     return traffic
 
 
-def _trips(point: Point, tensor: str, grid: Grid) -> int:
+def _trips(point: Point, tensor: str, grid: Grid) -> Number:
     """How often a tile of an input is loaded: per visit when the innermost loop walks it, per outer step when only the outer one does,
     else once a CTA.
     """
@@ -150,26 +151,25 @@ def _trips(point: Point, tensor: str, grid: Grid) -> int:
         return grid.ctas
     if grid.walked[-1] in ranks:
         return grid.visits
-    steps = 1
+    steps: Number = 1
     for rank in grid.walked[:-1]:
         steps *= -(-point.sizes[rank] // grid.tile[rank])
     return grid.ctas * steps
 
 
-def _sweeps(point: Point, grid: Grid, walking: list[str], capacity: float) -> float:
+def _sweeps(point: Point, grid: Grid, walking: list[str], capacity: float) -> Number:
     """How often the walked inputs come from memory: 1 when the heads in flight fit into the shared level."""
     groups = point.group // grid.pack
-    kv_heads = max(1, grid.heads // groups)
-    per_head = sum(point.tensor_bytes(name) for name in walking) / kv_heads
-    most = max(1.0, grid.tiles * groups / grid.slots)
-    if per_head <= 0 or most <= 1.0:
+    most = maximum(1.0, grid.tiles * groups / grid.slots)
+    if not walking or (type(most) is not Lanes and most <= 1.0):
         return 1.0
-    in_flight = min(grid.heads, -(-grid.slots // grid.tiles))
+    per_head = sum(point.tensor_bytes(name) for name in walking) / maximum(1, grid.heads // groups)
+    in_flight = minimum(grid.heads, -(-grid.slots // grid.tiles))
     batch = point.sizes.get(grid.batch_order[0], 1) if grid.batch_order else 1
     # Heads of a group follow each other in the grid only when the head rank varies before the batch rank.
-    adjacent = groups == 1 or batch == 1 or next(iter(point.cascade.groups.values())) == grid.batch_order[0]
-    distinct = -(-in_flight // groups) if adjacent else max(min(in_flight, batch), 1)
-    capture = min(1.0, capacity / (distinct * per_head))
+    adjacent = groups == 1 or next(iter(point.cascade.groups.values()), "") == grid.batch_order[0] or batch == 1
+    distinct = where(adjacent, -(-in_flight // groups), maximum(minimum(in_flight, batch), 1))
+    capture = minimum(1.0, capacity / (distinct * per_head))
     return 1.0 + (1.0 - capture) * (most - 1.0)
 
 
@@ -216,10 +216,10 @@ def _spilled_state(point: Point, einsums: tuple[Einsum, ...], grid: Grid, traffi
     """
     inside = extents(point, grid.tile)
     states = tuple(dict.fromkeys(o.name for e in einsums for o in e.operands if o.iterative and o.mode == "previous"))
-    in_flight = min(grid.heads, grid.slots)
+    in_flight = minimum(grid.heads, grid.slots)
     held = in_flight * sum(point.tensor_bytes(name) / point.stored(name) * STATE_BYTES for name in states) / grid.heads
     capacity = 0.0 if point.shared is None else point.machine.levels[point.shared].capacity_bytes
-    missed = 1.0 - min(1.0, capacity / held) if held else 0.0
+    missed = 1.0 - minimum(1.0, capacity / held) if held else 0.0
     for name in states:
         size = float(STATE_BYTES)
         for rank in point.cascade.tensor_ranks(name):

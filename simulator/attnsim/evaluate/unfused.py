@@ -12,6 +12,7 @@ from attnsim.evaluate.product import product_kernels
 from attnsim.evaluate.streaming import stream, streaming_kernel
 from attnsim.evaluate.traffic import STATE_BYTES, Traffic, inputs_of, results_of
 from attnsim.evaluate.work import Work
+from attnsim.lanes import Number, minimum, real
 from attnsim.spec.dtype import element_bytes
 from attnsim.spec.schedule import HelperKernel
 
@@ -25,7 +26,7 @@ def unfused_kernels(point: Point, einsums: tuple[Einsum, ...], name: str) -> tup
     row = point.schedule.tile(point.context) if point.schedule.spec.tiles else None
     tile = {} if row is None else row.sizes()
     partition = {rank: tile.get(rank, size) for rank, size in point.sizes.items() if rank in point.cascade.partition}
-    sizes = point.cascade.resolve_sizes(point.sizes, {rank: min(size, point.sizes[rank]) for rank, size in partition.items()})
+    sizes = point.cascade.resolve_sizes(point.sizes, {rank: minimum(size, point.sizes[rank]) for rank, size in partition.items()})
     traffic = _whole_tensors(point, einsums, sizes)
     if len(einsums) == 1 and einsums[0].is_matmul:
         return product_kernels(point, einsums[0], sizes, traffic, name)
@@ -59,7 +60,7 @@ def permute_kernel(point: Point, tensors: tuple[str, ...], name: str) -> Kernel:
     return replace(copy, level_s={level: time / share if level == memory else time for level, time in copy.level_s.items()})
 
 
-def combine_kernel(point: Point, splits: int, name: str) -> Kernel:
+def combine_kernel(point: Point, splits: Number, name: str) -> Kernel:
     """Merges the partial results of a split walk: reads every split's fp32 rows and their log-sum-exp, writes the result."""
     work, traffic = Work(), Traffic()
     for tensor in point.cascade.outputs:
@@ -82,7 +83,7 @@ def _whole_work(point: Point, einsums: tuple[Einsum, ...], sizes: Mapping[str, i
     work = Work()
     for einsum in einsums:
         for term in einsum.terms:
-            work.add(point, point.unit(einsum, term.kind), term.kind, float(term.count(sizes)))
+            work.add(point, point.unit(einsum, term.kind), term.kind, real(term.count(sizes)))
     return work
 
 

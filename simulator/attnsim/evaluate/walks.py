@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Union
 
 from attnsim.errors import InfeasibleError
 from attnsim.evaluate.point import Point
-from attnsim.mask.base import Mask, Run, TileWalk
+from attnsim.lanes import Number, OneByOne, largest
+from attnsim.mask.base import Mask, TileWalk
 from attnsim.spec.schedule import Tile
 
-Rounds = tuple[tuple[int, int, int], ...]
-"""(CTAs, tiles each of them visits, of these with a mask computed), in launch order."""
+if TYPE_CHECKING:
+    from attnsim.mask.ragged import LaneWalk, Ragged
+
+Rounds: TypeAlias = Union[tuple[tuple[Number, Number, Number], ...], "Ragged"]
+"""(CTAs, tiles each of them visits, of these with a mask computed), in launch order; Ragged where lanes have other numbers of them."""
 #: Beyond so many runs of CTAs the same head of all batch elements is launched tile by tile.
 ORDERED_RUNS = 20_000
 
 
-HeadWalks = Sequence[tuple[int, Mask, TileWalk]]
+HeadWalks: TypeAlias = Sequence[tuple[Number, Mask, Union[TileWalk, "LaneWalk"]]]
 """(query heads, their mask, tiles visited by tile) in the order of the heads."""
 
 
@@ -31,7 +36,7 @@ def key_walks(point: Point, row: Tile, pack: int) -> HeadWalks:
     return _walks(point, lambda mask, p, m: mask.walk_keys(p, m, k_tile, q_tile, pack))
 
 
-def _walks(point: Point, walk: Callable[[Mask, int, int], TileWalk]) -> HeadWalks:
+def _walks(point: Point, walk: Callable[[Mask, Number, Number], Any]) -> HeadWalks:
     p, m = point.sizes[point.query], point.sizes[point.key]
     try:
         return [(count, mask, walk(mask, p, m)) for count, mask in point.masks]
@@ -39,7 +44,7 @@ def _walks(point: Point, walk: Callable[[Mask, int, int], TileWalk]) -> HeadWalk
         raise InfeasibleError(f"schedule {point.schedule.name}: {error}") from None
 
 
-def grid_rounds(point: Point, walks: HeadWalks, batch_order: tuple[str, ...], whole: bool, pack: int) -> tuple[Rounds, int]:
+def grid_rounds(point: Point, walks: HeadWalks, batch_order: tuple[str, ...], whole: bool, pack: int) -> tuple[Rounds, Number]:
     """(CTAs, tiles visited, of them masked) of one period of the grid in launch order, and how often it comes.
 
     One mask: the period is a head. Several: all heads of a batch element, each as often in a row as ranks that vary faster repeat it.
@@ -48,6 +53,8 @@ def grid_rounds(point: Point, walks: HeadWalks, batch_order: tuple[str, ...], wh
     heads = point.heads // pack
     if len(walks) == 1:
         return _rounds(point, *walks[0][1:], whole), heads
+    if point.many:
+        raise OneByOne
     fast = 1
     for rank in batch_order:
         if rank == point.cascade.head_rank:
@@ -57,20 +64,38 @@ def grid_rounds(point: Point, walks: HeadWalks, batch_order: tuple[str, ...], wh
     for count, mask, walk in walks:
         if count % pack:
             raise InfeasibleError(f"schedule {point.schedule.name} packs {pack} query heads into a tile, but their masks differ")
-        one, times = _rounds(point, mask, walk, whole), count // pack * fast
+        one, times = tuple(_rounds(point, mask, walk, whole)), count // pack * fast
         period += one * times if len(one) * times <= ORDERED_RUNS else [(n * times, visited, masked) for n, visited, masked in one]
     return merged_rounds(period), heads * pack // (sum(count for count, _, _ in walks) * fast)
 
 
-def _rounds(point: Point, mask: Mask, walk: TileWalk, whole: bool) -> Rounds:
-    masked_of = _masking(point, mask, walk)
-    rounds = tuple((run.tiles, run.visited, masked_of(run)) for run in walk.runs)
+def _rounds(point: Point, mask: Mask, walk: Any, whole: bool) -> Rounds:
+    masked = _masking(point, mask, walk)
+    if not isinstance(walk, TileWalk):
+        runs: Ragged = walk.runs.masking(masked)
+        if whole:
+            return ((1, walk.visited_total, runs.summed(runs.count * runs.partial)),)
+        return runs.single() or runs
+    rounds = tuple((run.tiles, run.visited, 0 if masked == "none" else getattr(run, masked)) for run in walk.runs)
     if whole:
-        return ((1, walk.visited_total, sum(count * masked for count, _, masked in rounds)),)
+        return ((1, walk.visited_total, sum(count * part for count, _, part in rounds)),)
     return rounds
 
 
-def _in_blocks(point: Point, mask: Mask, row: Tile, pack: int, walk: TileWalk) -> TileWalk:
+def tally(rounds: Rounds) -> tuple[Number, Number, Number, Number]:
+    """(CTAs, tiles they visit in all, of these with a mask computed, tiles of the longest) of one period."""
+    if not isinstance(rounds, tuple):
+        visits, masked = (rounds.summed(rounds.count * each) for each in (rounds.visited, rounds.partial))
+        return rounds.ctas, visits, masked, rounds.largest(rounds.visited)
+    return (
+        sum(count for count, _, _ in rounds),
+        sum(count * visited for count, visited, _ in rounds),
+        sum(count * partial for count, _, partial in rounds),
+        largest((visited for _, visited, _ in rounds), 0),
+    )
+
+
+def _in_blocks(point: Point, mask: Mask, row: Tile, pack: int, walk: Any) -> Any:
     """The walk under a mask stored in blocks. ValueError for blocks that are not whole tiles."""
     blocks, tile = point.schedule.spec.block_mask, row.sizes()
     if blocks is None or mask.kind == "dense":
@@ -87,14 +112,13 @@ def _in_blocks(point: Point, mask: Mask, row: Tile, pack: int, walk: TileWalk) -
     return walk.within(mask.walk(point.sizes[point.query], point.sizes[point.key], sides[0], sides[1], pack), rows, across)
 
 
-def _masking(point: Point, mask: Mask, walk: TileWalk) -> Callable[[Run], int]:
-    """How many of the tiles visited from a tile compute their mask."""
+def _masking(point: Point, mask: Mask, walk: Any) -> Literal["partial", "visited", "none"]:
+    """Which of the tiles visited from a tile compute their mask."""
     rule = point.schedule.spec.masking
     if rule == "partial" or mask.kind == "dense" or (rule == "whole-windows" and point.context["mask"] != "window"):
-        return lambda run: run.partial
-    if rule == "unless-block-sparse" and walk.block_sparse_test:  # keys out of range are masked apart, at next to no cost
-        return lambda run: 0
-    return lambda run: run.visited
+        return "partial"
+    # keys out of range are masked apart, at next to no cost
+    return "none" if rule == "unless-block-sparse" and walk.block_sparse_test else "visited"
 
 
 def merged_rounds(pieces: Iterable[tuple[int, int, int]]) -> Rounds:

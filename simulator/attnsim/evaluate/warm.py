@@ -13,14 +13,15 @@ from attnsim.errors import InfeasibleError, Issue
 from attnsim.evaluate.kernel import Kernel
 from attnsim.evaluate.point import Point
 from attnsim.evaluate.traffic import Traffic
+from attnsim.lanes import Number, maximum
 
 
-def working_set(point: Point) -> float:
+def working_set(point: Point) -> Number:
     """Bytes of every input and output."""
     return sum(point.tensor_bytes(name) for name in dict.fromkeys((*point.cascade.inputs, *point.cascade.outputs)))
 
 
-def kept_share(point: Point) -> float:
+def kept_share(point: Point) -> Number:
     """Share of the working set that the run before left in the shared cache; 0 when the run starts cold or the machine has none.
 
     Raises:
@@ -43,12 +44,12 @@ def kept_share(point: Point) -> float:
     return 1.0 if share <= level.retains else (level.forgets - share) / (level.forgets - level.retains)
 
 
-def least_moved_share(point: Point) -> float:
+def least_moved_share(point: Point) -> Number:
     """Share of the compulsory bytes that must cross memory even if the shared cache held as much of them as it can: for lower bounds."""
     if point.conditions.cache == "cold" or point.shared is None:
         return 1.0
     moved = working_set(point)
-    return max(0.0, moved - point.machine.levels[point.shared].capacity_bytes) / moved if moved else 0.0
+    return maximum(0.0, moved - point.machine.levels[point.shared].capacity_bytes) / moved if moved else 0.0
 
 
 def warmed(point: Point, kernels: tuple[Kernel, ...]) -> tuple[Kernel, ...]:

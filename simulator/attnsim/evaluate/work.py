@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from attnsim.cascade.einsum import Einsum
 from attnsim.errors import InfeasibleError, MissingDataError
 from attnsim.evaluate.point import PRICED_AS, Point
+from attnsim.lanes import Number, maximum, real
 from attnsim.machine.machine import Path
 
 Ops = dict[str, dict[str, float]]
@@ -114,7 +115,10 @@ def cta_work(point: Point, einsums: tuple[Einsum, ...], tile: Mapping[str, int],
         point.tensor_path, tuple(tile.items()), walked, warps, polynomial, masked, tuple(executed.items()),
         tuple((rank, size) for rank, size in point.sizes.items() if rank not in outside),
     )  # fmt: skip
-    found = _KNOWN.get(key)
+    try:
+        found = _KNOWN.get(key)
+    except TypeError:  # sizes that differ from lane to lane
+        return _cta_work(point, einsums, tile, walked, warps, polynomial, masked, executed)
     if found is None:
         if len(_KNOWN) >= _MOST_KNOWN:
             _KNOWN.clear()
@@ -145,7 +149,7 @@ def _cta_work(
             ranks = set(term.ranks)
             inner = bool(groups) and all(ranks & group for group in groups)
             sizes, work = (inside, per_tile) if inner else (whole, once)
-            count = float(term.count(sizes)) * share
+            count = real(term.count(sizes)) * share
             unit = point.unit(einsum, term.kind)
             if term.kind == "exp" and unit == "sfu" and polynomial > 0:
                 work.emulate(point, "vector", "exp", count * polynomial)
@@ -212,6 +216,6 @@ def _matrix_reads(
             for rank in operand.ranks:
                 count *= sizes[rank]
             carries = any(rank in rows_ranks for rank in operand.ranks)
-            work.smem_bytes += count if carries else count * max(1.0, rows / span)
+            work.smem_bytes += count if carries else count * maximum(1.0, rows / span)
     if work.smem_bytes and level.bytes_per_cycle:
         work.cycles[level.name] = work.smem_bytes / level.bytes_per_cycle

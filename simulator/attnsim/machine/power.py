@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from attnsim.lanes import Lanes, Number, where
+
 if TYPE_CHECKING:
     from attnsim.machine.machine import Machine
 
@@ -48,15 +50,22 @@ class Power:
         return by_dtype.get(dtype, by_dtype.get("*"))
 
 
-def highest_within(watts: Callable[[float], float], limit_w: float, highest: float) -> float:
+def highest_within(watts: Callable[[Number], Number], limit_w: float, highest: float) -> Number:
     """The largest clock, at most `highest`, at which `watts(clock)` keeps to `limit_w`; power rises with the clock. 0.0: none does."""
-    if watts(highest) <= limit_w:
+    unlimited = watts(highest) <= limit_w
+    several = type(unlimited) is Lanes
+    if unlimited.values.all() if several else unlimited:
         return highest
-    low, high = 0.0, highest
+    low: Number = 0.0
+    high: Number = highest
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
-        low, high = (middle, high) if watts(middle) <= limit_w else (low, middle)
-    return low
+        within = watts(middle) <= limit_w
+        if several:
+            low, high = where(within, middle, low), where(within, high, middle)
+        else:
+            low, high = (middle, high) if within else (low, middle)
+    return where(unlimited, highest, low)
 
 
 def clock_scale(power: Power, op_w: float, other_w: float = 0.0, highest: float = 1.0) -> float:

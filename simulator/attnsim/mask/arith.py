@@ -9,6 +9,8 @@ from __future__ import annotations
 from operator import index
 from typing import Any, TypeAlias
 
+from attnsim.lanes import Lanes, OneByOne
+
 Number: TypeAlias = Any
 """An int, a numpy array or a sympy expression; the result of a formula is what its arguments are."""
 
@@ -24,7 +26,7 @@ def size(x: Number, name: str) -> Number:
         if x < 1:
             raise ValueError(f"{name} must be at least 1, not {x}")
         return x
-    if is_symbolic(x):
+    if type(x) is Lanes or is_symbolic(x):
         return x
     try:
         return size(index(x), name)  # numpy and sympy integers
@@ -42,6 +44,8 @@ def size(x: Number, name: str) -> Number:
 def one_size(x: Number, name: str) -> int:
     """x as an int, for masks that are counted one size at a time. ValueError below 1, TypeError for arrays and symbols."""
     checked = size(x, name)
+    if type(checked) is Lanes:
+        raise OneByOne
     if not isinstance(checked, int):
         raise TypeError(f"{name} must be one number: this mask is counted one size at a time")
     return checked

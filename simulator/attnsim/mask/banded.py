@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from attnsim.lanes import many
 from attnsim.mask import counts, tiles
 from attnsim.mask.arith import Number, size
-from attnsim.mask.base import Mask, TileShape, TileWalk
+from attnsim.mask.base import Mask, TileShape
 
 if TYPE_CHECKING:
     import numpy as np
@@ -89,14 +90,22 @@ class Banded(Mask):
         ahead = True if self.right is None else keys <= at + self.right
         return np.broadcast_to(back & ahead, (P, M)).copy()
 
-    def walk(self, P: int, M: int, q_tile: TileShape, k_tile: TileShape, pack: int = 1, dynamic: bool = False) -> TileWalk:
-        """Per query tile, the key tiles visited (see Mask.walk)."""
+    def walk(self, P: Number, M: Number, q_tile: TileShape, k_tile: TileShape, pack: int = 1, dynamic: bool = False) -> Any:
+        """Per query tile, the key tiles visited (see Mask.walk); of Lanes a LaneWalk."""
         q_tile, k_tile = _check(P, M, q_tile, k_tile, pack)
+        if many(P, M):
+            from attnsim.mask import ragged
+
+            return ragged.walk_queries(self.left, self.right, self.sinks, P, M, q_tile, k_tile, pack)
         return tiles.walk_queries(self.left, self.right, self.sinks, P, M, q_tile, k_tile, pack)
 
-    def walk_keys(self, P: int, M: int, k_tile: TileShape, q_tile: TileShape, pack: int = 1) -> TileWalk:
-        """Per key tile, the query tiles visited (see Mask.walk_keys)."""
+    def walk_keys(self, P: Number, M: Number, k_tile: TileShape, q_tile: TileShape, pack: int = 1) -> Any:
+        """Per key tile, the query tiles visited (see Mask.walk_keys); of Lanes a LaneWalk."""
         q_tile, k_tile = _check(P, M, q_tile, k_tile, pack)
+        if many(P, M):
+            from attnsim.mask import ragged
+
+            return ragged.walk_keys(self.left, self.right, self.sinks, P, M, k_tile, q_tile, pack)
         return tiles.walk_keys(self.left, self.right, self.sinks, P, M, k_tile, q_tile, pack)
 
     def formula(self, P: Any, M: Any, at: tuple[int, int] | None = None) -> tuple[Expr, str]:
@@ -114,10 +123,10 @@ def _keys(count: int, what: str = "") -> str:
     return f"{count} {what}key" if count == 1 else f"{count} {what}keys"
 
 
-def _check(P: int, M: int, q_tile: TileShape, k_tile: TileShape, pack: int) -> tuple[int, int]:
+def _check(P: Number, M: Number, q_tile: TileShape, k_tile: TileShape, pack: int) -> tuple[int, int]:
     """The tiles as rows of a sequence."""
     rows = [tile if isinstance(tile, int) else tile[0] if len(tile) == 1 else 0 for tile in (q_tile, k_tile)]
-    if min(P, M, *rows, pack) < 1:
+    if P < 1 or M < 1 or min(*rows, pack) < 1:
         raise ValueError(
             f"sizes and tiles must be at least 1, and tiles of a sequence have one axis, not P={P}, M={M}, q_tile={q_tile}, "
             f"k_tile={k_tile}, pack={pack}"

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from attnsim.lanes import maximum, minimum, whole
 from attnsim.mask.arith import Number
 
 if TYPE_CHECKING:
@@ -115,9 +116,9 @@ class TileWalk:
         raise IndexError(f"tile {index} of {self.tile_count}")
 
 
-def causal_pairs(P: int, M: int) -> int:
+def causal_pairs(P: Number, M: Number) -> Number:
     """Pairs of causal attention."""
-    seen, hidden = min(P, M), max(0, M - P)
+    seen, hidden = minimum(P, M), maximum(0, M - P)
     return seen * (seen + 1) // 2 + seen * hidden
 
 
@@ -211,14 +212,14 @@ class Mask(ABC):
         """How many of `heads` query heads have which mask; here all have this one."""
         return ((heads, self),)
 
-    def record(self, P: int, M: int, walk: TileWalk | None = None) -> dict[str, Any]:
+    def record(self, P: Number, M: Number, walk: TileWalk | None = None) -> dict[str, Any]:
         """The entry `mask` of the JSON: pairs of one head and, given the walk of a kernel, the tiles it visits.
 
         flop_speedup: all pairs / attended pairs, flop_speedup_causal: those of causal attention / attended pairs;
         speedup_worst_tile: tiles of self attention / most tiles any query tile visits (NATTENSim's, arXiv 2504.16922, appendix B.1);
         speedup_mean_tile: the same with the mean.
         """
-        pairs = int(self.pairs(P, M))
+        pairs = whole(self.pairs(P, M))
         out = {"kind": self.kind, "description": self.describe(), "attended_pairs": pairs, "density": pairs / (P * M)}
         if pairs:
             out["flop_speedup"] = P * M / pairs

@@ -20,7 +20,9 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
-Value = int | float | str | bool | None
+from attnsim.lanes import Lanes
+
+Value = int | float | str | bool | None | Any  # or Lanes of numbers
 Context = Mapping[str, Value]
 Predicate = Callable[[Context], bool]
 
@@ -114,7 +116,7 @@ class _Parser:
 
         def holds(context: Context) -> bool:
             a, b = left(context), right(context)
-            if isinstance(a, int | float) and isinstance(b, int | float):
+            if isinstance(a, int | float | Lanes) and isinstance(b, int | float | Lanes):
                 return compare(a, b)
             # a rank that this workload lacks reads as its own name: against a number nothing holds, and names have no order
             return isinstance(a, str) and isinstance(b, str) and word in ("==", "!=") and compare(a, b)
@@ -131,7 +133,7 @@ class _Parser:
 
         def arithmetic(context: Context) -> Value:
             a, b = first(context), second(context)
-            if not isinstance(a, int | float) or not isinstance(b, int | float) or (b == 0 and word != "*"):
+            if not isinstance(a, int | float | Lanes) or not isinstance(b, int | float | Lanes) or (b == 0 and word != "*"):
                 return None
             return a * b if word == "*" else a / b if word == "/" else a % b
 

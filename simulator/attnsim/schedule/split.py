@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from math import ceil
+
+from attnsim.lanes import Lanes, Number, count_of, many, maximum, minimum, values_of, where
 
 from attnsim.spec.schedule import Split
 
 
-def split_count(split: Split, rows: int, tiles: int, processors: int, requests: int = 1) -> int:
+def split_count(split: Split, rows: Number, tiles: Number, processors: int, requests: Number = 1) -> Number:
     """Splits of a sequential walk.
 
     rows: CTAs of the unsplit grid (heads x query tiles); tiles: key tiles of the longest walk; processors: of the machine; requests: batch
@@ -22,39 +24,50 @@ def split_count(split: Split, rows: int, tiles: int, processors: int, requests: 
     if split.rule == "stream-k" or tiles <= split.min_tiles:
         return 1
     if split.rule == "fill":
-        return max(1, min(split.maximum, tiles, slots // rows))
+        return maximum(1, minimum(minimum(split.maximum, tiles), slots // rows))
     if split.rule == "even-share":
-        share = max(1, ceil(1.1 * rows * tiles / slots))
-        return min(ceil(tiles / share), _wave_efficient(split, max(1, rows // requests), tiles, slots))
+        share = maximum(1, ceil(1.1 * rows * tiles / slots))
+        return minimum(ceil(tiles / share), _wave_efficient(split, maximum(1, rows // requests), tiles, slots))
     return _wave_efficient(split, rows, tiles, slots)
 
 
-def piece_tiles(split: Split, walks: Sequence[tuple[int, int]], tile: int, processors: int) -> int:
+def piece_tiles(
+    split: Split, walks: tuple[Number, Number, Number], pieces: Callable[[Number], Number], tile: int, processors: int
+) -> Number:
     """Longest piece, in tiles, of the rules that cut every walk into pieces of one length; the longest walk, where none is cut.
 
-    walks: (CTAs of the unsplit grid, tiles each visits); tile: positions of one. ``fill``: the shortest pieces of which all walks together
-    have no more than one wave; ``pieces``: what each slot would get of all positions, rounded up to a length the kernel knows.
+    walks: (CTAs of the unsplit grid, tiles they visit in all, tiles of the longest); pieces: of all walks, by the tiles of a piece; tile:
+    positions of one. ``fill``: the shortest pieces of which all walks together have no more than one wave; ``pieces``: what each slot would
+    get of all positions, rounded up to a length the kernel knows.
     """
-    slots, rows = processors * split.slots_per_processor, sum(count for count, _ in walks)
-    longest = max(visited for _, visited in walks)
+    slots, (rows, visited, longest) = processors * split.slots_per_processor, walks
     if split.rule == "pieces":
-        share = ceil(sum(count * visited for count, visited in walks) * tile / slots)
-        whole = ceil(share / split.least) * split.least
-        wanted = next((split.pieces[most] for most in sorted(split.pieces) if share <= most), whole)
-        return min(longest, ceil(wanted / tile))
-    if longest <= split.min_tiles or rows > slots:
+        share = ceil(visited * tile / slots)
+        wanted = ceil(share / split.least) * split.least
+        for most in sorted(split.pieces, reverse=True):
+            wanted = where(share <= most, split.pieces[most], wanted)
+        return minimum(longest, ceil(wanted / tile))
+    whole = longest <= split.min_tiles or rows > slots
+    if whole:
         return longest
-    low, high = min(longest, max(1, ceil(split.least / tile), ceil(longest / split.maximum))), longest
-    while low < high:
+    low, high = minimum(longest, maximum(maximum(1, ceil(split.least / tile)), ceil(longest / split.maximum))), longest
+    while not _settled(low, high):
         middle = (low + high) // 2
-        if sum(count * ceil(visited / middle) for count, visited in walks) > slots:
-            low = middle + 1
-        else:
-            high = middle
+        more = pieces(middle) > slots
+        low, high = where(more, minimum(middle + 1, high), low), where(more, high, middle)
     return low
 
 
-def _wave_efficient(split: Split, rows: int, tiles: int, slots: int) -> int:
+def _settled(low: Number, high: Number) -> bool:
+    if many(low, high):
+        lanes = count_of(low, high)
+        return bool((values_of(low, lanes) >= values_of(high, lanes)).all())
+    return bool(low >= high)
+
+
+def _wave_efficient(split: Split, rows: Number, tiles: Number, slots: int) -> Number:
+    if many(rows, tiles):
+        return _wave_efficient_lanes(split, rows, tiles, slots)
     limit = min(split.maximum, tiles, slots)
     if rows >= split.enough * slots:
         return 1
@@ -65,15 +78,34 @@ def _wave_efficient(split: Split, rows: int, tiles: int, slots: int) -> int:
     return next(n for n in eligible if efficiency[n] >= split.keep * best)
 
 
-def stream_k(total: int, rows: int, slots: int, maximum: int) -> tuple[int, int, int]:
+def _wave_efficient_lanes(split: Split, rows: Number, tiles: Number, slots: int) -> Lanes:
+    """The same for many grids at once: every count of every lane."""
+    import numpy as np
+
+    lanes = count_of(rows, tiles)
+    ctas, walk = (values_of(number, lanes)[:, None] for number in (rows, tiles))
+    most = int(min(split.maximum, slots, walk.max()))
+    counts = np.arange(1.0, most + 1)
+    waves = ctas * counts / slots
+    share = np.ceil(walk / counts)
+    eligible = counts <= np.minimum(walk, most)
+    eligible[:, 1:] &= share[:, 1:] != share[:, :-1]
+    efficiency = np.where(eligible, waves / np.ceil(waves), -1.0)
+    enough = efficiency >= split.keep * efficiency.max(axis=1, keepdims=True)
+    best = counts[(enough & eligible).argmax(axis=1)]
+    return Lanes(np.where(ctas[:, 0] >= split.enough * slots, 1.0, best))
+
+
+def stream_k(total: Number, rows: Number, slots: int, maximum_splits: int) -> tuple[Number, Number, Number]:
     """Equal shares of a linearised tile space (LeanAttention, arXiv 2405.10480; onnxruntime's lean_attention grid rule).
 
-    total: tiles of all walks; rows: walks; slots: CTAs resident at a time; maximum: CTAs that may share one walk.
+    total: tiles of all walks; rows: walks; slots: CTAs resident at a time; maximum_splits: CTAs that may share one walk.
 
     Returns:
         (CTAs, tiles of the longer shares, number of the longer shares): the others get one tile fewer.
     """
-    grid = slots if total > 2 * slots else min(max(1, ceil(total / 2)), rows * maximum)
-    grid = max(1, min(grid, total))
+    few = minimum(maximum(1, ceil(total / 2)), rows * maximum_splits)
+    grid = maximum(1, minimum(where(total > 2 * slots, slots, few), total))
     base, extra = divmod(total, grid)
-    return (grid, base, grid) if extra == 0 else (grid, base + 1, extra)
+    even = extra == 0
+    return grid, where(even, base, base + 1), where(even, grid, extra)

@@ -1,0 +1,55 @@
+"""What the CTAs of a grid cost, and when the last of them ends: of one point, or of many at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, TypeAlias, Union
+
+from attnsim.evaluate.walks import Rounds
+from attnsim.lanes import Number, many
+
+if TYPE_CHECKING:
+    from attnsim.evaluate.lanespans import LaneCosts
+
+Costs: TypeAlias = Union[list[tuple[Number, Number]], "LaneCosts"]
+"""(CTAs, cycles of a processor each) of one period of a grid, in launch order; LaneCosts where lanes have other numbers of them."""
+
+Span: TypeAlias = Callable[[Sequence[tuple[int, float]], int, int, int, float], float]
+"""When the last CTA ends, as `makespan`."""
+
+
+def costs_of(rounds: Rounds, per_tile: Number, masked: Number, overhead: Number) -> Costs:
+    """per_tile: cycles of a visited tile; masked: those that a mask adds; overhead: of a CTA."""
+    if isinstance(rounds, tuple):
+        return [(count, visited * per_tile + partial * masked + overhead) for count, visited, partial in rounds]
+    from attnsim.evaluate.lanespans import LaneCosts
+
+    return LaneCosts.of(rounds, per_tile, masked, overhead)
+
+
+def total_cost(costs: Costs) -> Number:
+    """Cycles of all CTAs of a period."""
+    return sum(count * cost for count, cost in costs) if isinstance(costs, list) else costs.total
+
+
+def first_cost(costs: Costs) -> Number:
+    """Cycles of the first CTA of a list."""
+    assert isinstance(costs, list)
+    return costs[0][1]
+
+
+def grid_span(costs: Costs, repeat: Number, longest_first: bool, batch_first: bool, slots: tuple[int, int, float], span_of: Span) -> Number:
+    """Cycles until the last CTA of a grid ends.
+
+    repeat: periods; longest_first: handed out by falling cost; batch_first: all that are alike before the next ones; slots: processors,
+    CTAs resident on each, share of its rate that one alone reaches; span_of: of one point, as `makespan`.
+    """
+    if not isinstance(costs, list) or many(repeat, *(number for run in costs for number in run)):
+        from attnsim.evaluate.lanespans import lane_span
+
+        return lane_span(costs, repeat, longest_first, batch_first, slots)
+    if longest_first:
+        return span_of(sorted(((count * repeat, cost) for count, cost in costs), key=lambda item: -item[1]), 1, *slots)
+    if batch_first:
+        return span_of([(count * repeat, cost) for count, cost in costs], 1, *slots)
+    return span_of(costs, repeat, *slots)
