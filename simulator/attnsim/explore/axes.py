@@ -79,9 +79,7 @@ class Axis:
 
     def settings(self, position: int) -> dict[str, Any]:
         """Field -> value at a position, counts left out."""
-        return {
-            field: series.value(position) for field, series in zip(self.fields, self.series, strict=True) if field not in self.counted
-        }
+        return {field: series.value(position) for field, series in zip(self.fields, self.series, strict=True) if field not in self.counted}
 
     def canonical(self) -> Any:
         """What two equal axes share, as JSON data."""
@@ -119,7 +117,9 @@ def listed(points: Sequence[Mapping[str, Any]]) -> Axis:
     for number, point in enumerate(points):
         if set(point) != set(fields):
             other = next(iter(set(fields) ^ set(point)))
-            raise UsageError(f"point {number} {'lacks' if other in fields else 'adds'} {other}; every point of a list gives the same fields")
+            raise UsageError(
+                f"point {number} {'lacks' if other in fields else 'adds'} {other}; every point of a list gives the same fields"
+            )
     from attnsim.explore.ranges import Listed
 
     return Axis(fields, tuple(Listed(tuple(_single(point[field], field) for point in points)) for field in fields))

@@ -148,7 +148,9 @@ def split_commas(text: str) -> list[str]:
             start = at + 1
     parts.append(text[start:].strip())
     if not all(parts):
-        raise UsageError(f"{text!r} has an empty value; write for example {EXAMPLES}" if text.strip() else f"has no values; write for example {EXAMPLES}")
+        raise UsageError(
+            f"{text!r} has an empty value; write for example {EXAMPLES}" if text.strip() else f"has no values; write for example {EXAMPLES}"
+        )
     return parts
 
 
