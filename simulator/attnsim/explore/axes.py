@@ -71,7 +71,8 @@ class Axis:
             return positions
         if self.is_counted:
             return positions * 0
-        return self.categories[0][positions]
+        found: np.ndarray = self.categories[0][positions]
+        return found
 
     def first(self, group: int) -> int:
         """A position of a group."""

@@ -10,7 +10,7 @@ from attnsim.api.documents import Ref, workload_spec
 from attnsim.cascade.cascade import load_cascade
 from attnsim.errors import AttnsimError, SpecError, UsageError, suggest
 from attnsim.explore.axes import Axis
-from attnsim.explore.columns import prepared
+from attnsim.explore.columns import located, prepared
 from attnsim.explore.filter import Filter, FilterError, FilterField, parse_filter
 from attnsim.explore.plan import MOST_POINTS, Plan, SweepError
 from attnsim.explore.ranges import Listed, Stepped, label
@@ -26,7 +26,7 @@ _TEXTS = 10_000
 
 def build_plan(
     workload: Ref | Document,
-    arch: Ref | Document,
+    arch: Ref | Document | None,
     axes: Sequence[Axis],
     filters: Sequence[str] = (),
     *,
@@ -80,11 +80,16 @@ def _is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
-def _machines(arch: Ref | Document, axes: Iterable[Axis]) -> tuple[dict[str, Document], str]:
+def _machines(arch: Ref | Document | None, axes: Iterable[Axis]) -> tuple[dict[str, Document], str]:
     """The machine files by name, and the name of the one asked about where none varies."""
-    document = arch if isinstance(arch, Document) else library.load("arch", arch)
-    own = load_machine(document.data).name
-    found = {own: document}
+    found: dict[str, Document] = {}
+    own = ""
+    if arch is not None:
+        document = arch if isinstance(arch, Document) else library.load("arch", arch)
+        own = load_machine(document.data).name
+        found[own] = document
+    elif not any("arch" in axis.fields for axis in axes):
+        raise SweepError("a machine is missing; name one (attnsim list arch), or vary it: arch=h100_sxm,b200", "arch")
     for axis in axes:
         for name, series in zip(axis.fields, axis.series, strict=True):
             if name != "arch":
@@ -113,7 +118,7 @@ def _check_fields(plan: Plan) -> None:
     try:
         first = plan.combine({name: value for axis in plan.axes for name, value in axis.settings(0).items()})
     except AttnsimError as error:
-        raise _unknown(plan, error) from None
+        raise located(plan, _unknown(plan, error), {}) from None
     document = first.document
     try:
         if document.data.get("kind") == "model":
@@ -133,8 +138,9 @@ def _check_fields(plan: Plan) -> None:
     for name in plan.fields:
         rank = name.removeprefix("sizes.")
         if name.startswith("sizes.") and rank not in ranks and rank not in document.data.get("sizes", {}):
-            near = suggest(name, [f"sizes.{known}" for known in ranks]) if len(rank) > 1 else ""
-            raise SweepError(f"unknown field '{name}'{near or f'; the ranks are {chr(44).join(ranks)}'}", name)
+            known = f"; the ranks are {', '.join(ranks)}"
+            near = suggest(name, [f"sizes.{one}" for one in ranks]) if len(rank) > 1 else ""
+            raise SweepError(f"unknown field '{name}'{near or known}", name)
 
 
 def _parts(cascade: Any) -> set[str]:
@@ -181,7 +187,7 @@ def _with_filters(plan: Plan, filters: Sequence[str]) -> Plan:
         try:
             found.append(parse_filter(text, known))
         except FilterError as error:
-            raise SweepError(f"filter {error}", f"filters.{number}", error.column) from None
+            raise SweepError(f"filter: {error}", f"filters.{number}", error.column) from None
     used = {name for one in found for name in one.fields}
     constants = {name: value for name, value in own.items() if name in used and name not in plan.fields}
     return replace(plan, filters=tuple(found), constants=constants)

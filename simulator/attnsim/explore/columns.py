@@ -8,8 +8,9 @@ contexts, batches and devices are int64.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import fields as dataclass_fields
+from dataclasses import replace
 from itertools import product
 from math import prod
 from typing import TYPE_CHECKING, Any, Final
@@ -38,6 +39,7 @@ _WHOLE: Final = ("sizes", "passes", "context", "batch", "gpus", "layers")
 _TILED: Final = ("attended_pairs", "density", "flop_speedup", "q_tiles", "tile_pairs_needed", "tile_pairs_kernel", "tile_pairs_partial",
                  "tile_pairs_dense", "tile_pairs_all", "max_kv_tiles", "speedup_worst_tile", "speedup_mean_tile")  # fmt: skip
 _SCALARS: Final = {"int": "number", "float": "number", "str": "text", "int | None": "number", "float | None": "number"}
+_OPTIONAL: Final = ("ttft_s", "tpot_s", "energy_j", "energy_j_per_token")  # of a model: as phase and deployment have it
 _COMBINATIONS: Final = 128
 _TRIED: Final = 32
 
@@ -48,8 +50,8 @@ def prepared(plan: Plan) -> Plan:
     Raises: SweepError for a column that no answer has; as `attnsim.run` where a combination has no point that can be asked.
     """
     known = _known(plan)
+    plan = _by_end(plan, known)
     chosen = [name for name in sorted(known) if is_chosen(plan, name)]
-    _check_columns(plan, known)
     names = [name for name in chosen if name not in (*plan.fields, "point", "arch", "error")]
     entries = tuple(dict.fromkeys(name.partition(".")[0] for name in names))
     return plan.with_schema(_schema(plan, {name: known[name] for name in names}), entries)
@@ -58,24 +60,27 @@ def prepared(plan: Plan) -> Plan:
 def is_chosen(plan: Plan, name: str) -> bool:
     """Whether a column of the answers is in the table."""
     if plan.columns:
-        return any(_means(word, name) for word in plan.columns)
+        return any(name == word or name.startswith(f"{word}.") for word in plan.columns)
     if plan.only == "lower_bound" and name.partition(".")[0] not in BOUNDS:
         return False
     return not any(name == word or name.startswith(f"{word}.") for word in DETAILS)
 
 
-def _means(word: str, name: str) -> bool:
-    """A column by its whole name, by the entry it is in (`bytes`), or by its end (`usd_per_mtok`)."""
-    return name == word or name.startswith(f"{word}.") or name.endswith(f".{word}")
-
-
-def _check_columns(plan: Plan, known: dict[str, str]) -> None:
+def _by_end(plan: Plan, known: Iterable[str]) -> Plan:
+    """The plan, with columns asked for by their end (`usd_per_mtok`) as whole names. Raises: SweepError for a column nobody knows."""
+    known, found = list(known), list[str]()
     always = ("point", "arch", "error", *plan.fields)
     for word in plan.columns:
-        if word not in always and not any(_means(word, name) for name in known):
+        if word in always or any(name == word or name.startswith(f"{word}.") for name in known):
+            found.append(word)
+            continue
+        ends = [name for name in known if name.endswith(f".{word}")]
+        if not ends:
             tops = [name.partition(".")[0] for name in known]
             near = suggest(word, [*known, *tops, *always]) or f"; the columns are {', '.join(sorted(set(tops)))} and what is below them"
             raise SweepError(f"there is no column {word!r}{near}", "columns")
+        found += ends
+    return replace(plan, columns=tuple(found))
 
 
 def _schema(plan: Plan, names: dict[str, str]) -> pyarrow.Schema:
@@ -134,8 +139,6 @@ def _first() -> np.ndarray:
 
 
 def _whole(one: Group) -> Group:
-    from dataclasses import replace
-
     return replace(one, fields=None)
 
 
@@ -156,13 +159,13 @@ def _static(one: Group | Combination) -> dict[str, str]:
     answer: type = {"layer": LayerEstimate, "model": ModelEstimate}.get(str(kind), Estimate if processor else SpatialEstimate)
     found = {entry.name: _SCALARS[str(entry.type)] for entry in dataclass_fields(answer) if str(entry.type) in _SCALARS}
     if kind == "model":
-        return {name: told for name, told in found.items() if "None" not in str(answer.__dataclass_fields__[name].type)}
+        return {name: told for name, told in found.items() if name not in _OPTIONAL}
     if isinstance(one.machine, Machine):
-        units, levels = list(one.machine.units), [level.name for level in one.machine.levels]
+        units, levels, memory = list(one.machine.units), [level.name for level in one.machine.levels], one.machine.memory.name
     else:
-        units, levels = list(one.machine.arrays), ["dram", "buffer"]
+        units, levels, memory = list(one.machine.arrays), ["dram", "buffer"], "dram"
     timed = [*units, *levels, "launch"] if processor else [*units, *levels]
-    by = {"bytes": levels, "flops_by_unit": units, "lower_bound_by_resource_s": [*units, *levels]}
+    by = {"bytes": levels, "flops_by_unit": units, "lower_bound_by_resource_s": [*units, memory]}
     by |= {"time_by_resource_s": timed, "utilization": timed}
     return found | {f"{entry}.{name}": "number" for entry, names in by.items() for name in names}
 

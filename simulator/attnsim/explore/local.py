@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 from attnsim.explore.plan import Plan
@@ -13,25 +14,38 @@ from attnsim.explore.sinks import Sink
 Progress = Callable[[int, int], None]
 """Told after each chunk: points done, and those of them found done at the start (none here)."""
 
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Rows written; those of them without an answer, and why the first of these has none."""
+
+    rows: int
+    refused: int
+    why: str
+
+
 FIRST_CHUNK: Final = 256
 MOST_IN_CHUNK: Final = 1 << 16
 SECONDS: Final = 0.5
 """Chunks grow until one takes about so long: news of the progress stays fresh, and groups get large."""
 
 
-def run_local(plan: Plan, sink: Sink, progress: Progress | None = None, chunk: int | None = None) -> int:
-    """Answer all points of a plan into a sink, and close it; returns the rows written. What goes wrong leaves the sink aborted.
+def run_local(plan: Plan, sink: Sink, progress: Progress | None = None, chunk: int | None = None) -> Outcome:
+    """Answer all points of a plan into a sink, and close it. What goes wrong leaves the sink aborted.
 
     chunk: points answered at a time; left out, as many as take half a second.
     """
     size = chunk or FIRST_CHUNK
-    rows = start = 0
+    start = rows = refused = 0
+    why = ""
     try:
         while start < plan.count or start == 0:
             began = time.perf_counter()
             table = evaluate_settings(plan, plan.settings(start, start + size))
             sink.write(table)
             rows += table.num_rows
+            errors = table["error"].drop_null()
+            refused, why = refused + len(errors), why or (errors[0].as_py() if len(errors) else "")
             start += size
             if progress is not None:
                 progress(min(start, plan.count), 0)
@@ -42,4 +56,4 @@ def run_local(plan: Plan, sink: Sink, progress: Progress | None = None, chunk: i
     except BaseException:
         sink.abort()
         raise
-    return rows
+    return Outcome(rows, refused, why)

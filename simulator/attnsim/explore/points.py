@@ -52,7 +52,8 @@ class _Table:
     def __init__(self, plan: Plan, settings: Settings) -> None:
         import numpy as np
 
-        self._plan, self._settings, self._schema = plan, settings, plan.schema
+        self._plan, self._settings = plan, settings
+        self._schema: Any = plan.schema
         self._values: dict[str, np.ndarray] = {}
         self._valid: dict[str, np.ndarray] = {}
         self._own = {"point": settings.index, **settings.columns}
@@ -106,11 +107,11 @@ def _filled(column: Any, dtype: np.dtype[Any]) -> tuple[np.ndarray, np.ndarray]:
     """A column without gaps, and where it has values."""
     import numpy as np
 
-    if isinstance(column, np.ndarray) and column.dtype != object:
+    if isinstance(column, np.ndarray) and column.dtype.kind != "O":
         valid = ~np.isnan(column) if column.dtype.kind == "f" else np.ones(len(column), dtype=bool)
         return np.where(valid, column, 0).astype(dtype), valid
     valid = np.array([value is not None for value in column], dtype=bool)
-    if dtype == object:
+    if dtype.kind == "O":
         kept = np.empty(len(valid), dtype=object)
         kept[:] = list(column)
         return kept, valid

@@ -57,15 +57,18 @@ class Listed:
         import numpy as np
 
         plain = {type(value) for value in self.values}
+        values: np.ndarray
         if self.whole:
-            return np.array(self.values, dtype=np.int64)[positions]
-        if plain == {bool}:
-            return np.array(self.values, dtype=bool)[positions]
-        if plain <= {int, float}:
-            return np.array([float(value) for value in self.values])[positions]
-        texts = np.empty(len(self.values), dtype=object)
-        texts[:] = [None if value is None else label(value) for value in self.values]
-        return texts[positions]
+            values = np.array(self.values, dtype=np.int64)
+        elif plain == {bool}:
+            values = np.array(self.values, dtype=bool)
+        elif plain <= {int, float}:
+            values = np.array([float(value) for value in self.values])
+        else:
+            values = np.empty(len(self.values), dtype=object)
+            values[:] = [None if value is None else label(value) for value in self.values]
+        found: np.ndarray = values[positions]
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +92,8 @@ class Stepped:
         """The values at positions, int64."""
         import numpy as np
 
-        return np.int64(self.first) + np.int64(self.step) * np.asarray(positions, dtype=np.int64)
+        values: np.ndarray = np.int64(self.first) + np.int64(self.step) * np.asarray(positions, dtype=np.int64)
+        return values
 
 
 Series = Listed | Stepped
@@ -107,7 +111,7 @@ def label(value: Any) -> str:
 
 
 def read_series(text: str) -> Series:
-    """The values of a text. Raises: UsageError with one line, for a text that follows no rule of the grammar, or for a series without end."""
+    """The values of a text. Raises: UsageError with one line, for a text outside the grammar or a series without end."""
     parts = split_commas(text)
     if len(parts) == 1:
         return _part(parts[0])
@@ -173,7 +177,7 @@ def _joined(parts: Iterable[Series]) -> Series:
 def _part(text: str) -> Series:
     ends, colon, step = text.partition(":")
     first, dots, last = ends.partition("..")
-    if not dots or "/" in first or text[0] in "'\"[{":  # a path may hold two dots too
+    if not dots or text[0] in "'\"[{" or ("/" in first and _NUMBER.fullmatch(first.strip()) is None):  # a path may hold two dots too
         return Listed((_value(text),))
     if not colon:
         raise UsageError(f"{text!r} has no step; write {text}:log2 to double, or {text}:+1 to count")

@@ -1,4 +1,4 @@
-"""Where the rows of a sweep go: a Parquet, CSV or JSON lines file, a stream, or memory. Tables come one after another, all of one schema."""
+"""Where the rows of a sweep go: a Parquet, CSV or JSON lines file, a stream, or memory. Tables come one after another."""
 
 from __future__ import annotations
 
