@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-from math import ceil
 from typing import Any, TypeAlias
 
 import numpy as np

@@ -13,12 +13,12 @@ from typing import Any
 
 from attnsim.cascade.einsum import Einsum
 from attnsim.errors import InfeasibleError
+from attnsim.evaluate.division import divided
 from attnsim.evaluate.makespan import makespan
 from attnsim.evaluate.occupancy import Occupancy, occupancy
 from attnsim.evaluate.point import Point
-from attnsim.evaluate.traffic import STATE_BYTES, Grid, Traffic, fill_bytes, fused_traffic, results_of, summed_over_grid, tile_bytes
-from attnsim.evaluate.division import divided
 from attnsim.evaluate.spans import Costs, Span, costs_of, first_cost, grid_span, total_cost
+from attnsim.evaluate.traffic import STATE_BYTES, Grid, Traffic, fill_bytes, fused_traffic, results_of, summed_over_grid, tile_bytes
 from attnsim.evaluate.walks import HeadWalks, Rounds, grid_rounds, key_walks, query_walks, tally
 from attnsim.evaluate.work import CtaWork, Ops, cta_work, extents
 from attnsim.lanes import Number, largest, maximum, minimum, nonzero

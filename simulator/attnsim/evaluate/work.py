@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from attnsim.cascade.einsum import Einsum
 from attnsim.errors import InfeasibleError, MissingDataError
 from attnsim.evaluate.point import PRICED_AS, Point
-from attnsim.lanes import Number, maximum, real
+from attnsim.lanes import maximum, real
 from attnsim.machine.machine import Path
 
 Ops = dict[str, dict[str, float]]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from attnsim.errors import AttnsimError
 from attnsim.explore.plan import Plan, Settings
 from attnsim.explore.scalar import Group, answer_group, reason
+from attnsim.explore.vector import answer_together, answers_together
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,7 +34,10 @@ def evaluate_settings(plan: Plan, settings: Settings) -> pyarrow.Table:
 
 def _answers(plan: Plan, settings: Settings, rows: np.ndarray, number: int) -> dict[str, Any]:
     try:
-        return answer_group(group(plan, settings, rows, number))
+        asked = group(plan, settings, rows, number)
+        if answers_together(asked):
+            return answer_together(asked)
+        return answer_group(asked)
     except AttnsimError as error:  # a value that this combination cannot take, and which was not among those tried before
         return {"error": [reason(error)] * len(rows)}
 

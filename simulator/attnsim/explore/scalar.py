@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from attnsim.api.documents import Ref, workload_spec
 from attnsim.api.kernel import run_kernel
+from attnsim.api.processors import bounds_of
 from attnsim.errors import AttnsimError, InfeasibleError
 from attnsim.evaluate.estimate import Report, plain
 from attnsim.evaluate.flat import flatten
 from attnsim.machine.machine import Machine
 from attnsim.machine.spatial import SpatialMachine
-from attnsim.spec.workload import LayerWorkload
+from attnsim.spec.workload import KernelWorkload, LayerWorkload
 from attnsim.spec.yaml import Document, validate
 
 if TYPE_CHECKING:
@@ -49,11 +50,16 @@ def answer_group(group: Group) -> dict[str, Any]:
 
     A list or an array holds one entry a point; None, and NaN in an array of floats, stand for no value.
     """
+    return answer_one_by_one(group, range(group.count))
+
+
+def answer_one_by_one(group: Group, numbers: Iterable[int]) -> dict[str, Any]:
+    """As `answer_group`, of some of its points."""
     rows: list[dict[str, Any]] = []
     errors: list[str | None] = []
-    for number in range(group.count):
+    for number in numbers:
         try:
-            rows.append(answer_point(group, number))
+            rows.append(answer_point(group, int(number)))
             errors.append(None)
         except AttnsimError as error:  # a sum of sizes that fits nowhere, groups that do not divide: of this point alone
             rows.append({})
@@ -65,6 +71,10 @@ def answer_group(group: Group) -> dict[str, Any]:
 def answer_point(group: Group, number: int) -> dict[str, Any]:
     """The answer of one point as a flat row. Raises: as `attnsim.run`."""
     document = point_document(group, number)
+    if group.only == "lower_bound" and document.data.get("kind") == "kernel" and isinstance(group.machine, Machine):
+        spec = workload_spec(document)
+        assert isinstance(spec, KernelWorkload)
+        return flatten(plain(bounds_of(spec, document, group.machine, group.schedule)))
     estimate = answer(document, group.machine, group.schedule).results[0]
     if group.fields is None:
         return flatten(estimate.to_dict())

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from math import ceil
 
 from attnsim.lanes import Lanes, Number, count_of, many, maximum, minimum, values_of, where
-
 from attnsim.spec.schedule import Split
 
 
