@@ -2,23 +2,47 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 import numpy as np
 from numba import njit
 
-from attnsim.evaluate.makespan import FOLD_ABOVE, TICKS
+from attnsim.evaluate.makespan import FOLD_ABOVE, RUN, TICKS
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
-_TOO_LONG = 2.0**62  # ticks with a slot number beside them that an int64 cannot hold
+
+#: Runs of a period from which buckets beat a heap: where fewer costs differ, many ends are the same.
+VARIED = 8
+_SHARE = 256  # lanes that a thread takes at a time
 
 
 def makespans(offsets: Array, count: Array, cost: Array, repeat: Array, processors: int, resident: int, alone: float) -> Array:
-    """As `makespan` for every lane i: the runs `offsets[i]` ... `offsets[i + 1]` - 1 of (count, cost), `repeat[i]` times."""
+    """As `makespan` for every lane i: the runs `offsets[i]` ... `offsets[i + 1]` - 1 of (count, cost), `repeat[i]` times.
+
+    On all cores: the compiled code runs without the interpreter's lock.
+    """
     spans = np.empty(len(repeat))
-    _spans(offsets.astype(np.int64), count.astype(np.int64), cost, repeat.astype(np.int64), processors, resident, alone, spans)
+    offsets, count, periods = offsets.astype(np.int64), count.astype(np.int64), repeat.astype(np.int64)
+
+    def part(first: int) -> None:
+        stop = min(first + _SHARE, len(repeat))
+        _spans(offsets[first : stop + 1], count, cost, periods[first:stop], processors, resident, alone, spans[first:stop])
+
+    starts = range(0, len(repeat), _SHARE)
+    if len(starts) == 1:
+        part(0)
+    else:
+        list(_threads().map(part, starts))
     return spans
+
+
+@lru_cache(maxsize=1)
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
 
 
 @njit(cache=True, nogil=True)
@@ -30,20 +54,98 @@ def _gcd(a: int, b: int) -> int:
 
 @njit(cache=True, nogil=True)
 def _sift(heap: Array, slots: int, value: int) -> None:
-    """The smallest of the heap replaced by a larger value."""
-    place = 0
-    while True:
-        child = 2 * place + 1
-        if child >= slots:
-            break
-        right = child + 1
-        if right < slots and heap[right] < heap[child]:
-            child = right
-        if heap[child] >= value:
-            break
+    """The smallest of the heap replaced by a larger value: down to a leaf along the smaller children, and up again, mostly not far."""
+    place, child = 0, 1
+    while child + 1 < slots:
+        child += heap[child + 1] < heap[child]
+        heap[place] = heap[child]
+        place, child = child, 2 * child + 1
+    if child < slots:
         heap[place] = heap[child]
         place = child
+    while place > 0:
+        above = (place - 1) >> 1
+        if heap[above] <= value:
+            break
+        heap[place] = heap[above]
+        place = above
     heap[place] = value
+
+
+@njit(cache=True, nogil=True)
+def _queue(ends: Array, slots: int, costs: Array, count: Array, periods: int, total: int) -> None:
+    """CTAs one by one, from buckets of ends: constant time each where costs differ, since a bucket then holds about one end.
+
+    costs: ticks above the bits of a slot number, of runs of `count` CTAs; ends: of every slot, in the order of the slots.
+    """
+    work, longest = 0.0, 0
+    for run in range(len(costs)):
+        work += count[run] * float(costs[run])
+        longest = max(longest, costs[run])
+    width = max(1.0, work * periods / total / slots)
+    shift = int(np.floor(np.log2(width)))
+    buckets = 1
+    while buckets < (longest >> shift) + 2:
+        buckets *= 2
+    first, after = np.full(buckets, -1, np.int64), np.empty(slots, np.int64)
+    cursor, launched, mask = 0, 0, buckets - 1
+    for _ in range(periods):
+        for run in range(len(costs)):
+            for _ in range(count[run]):
+                if launched < slots:  # the first CTA of every slot
+                    best = launched
+                    launched += 1
+                else:
+                    while first[cursor & mask] < 0:
+                        cursor += 1
+                    bucket = cursor & mask
+                    best, before = first[bucket], -1
+                    last, other = best, after[best]
+                    while other >= 0:
+                        if ends[other] < ends[best]:
+                            best, before = other, last
+                        last, other = other, after[other]
+                    if before < 0:
+                        first[bucket] = after[best]
+                    else:
+                        after[before] = after[best]
+                ends[best] += costs[run]
+                bucket = (ends[best] >> shift) & mask
+                after[best] = first[bucket]
+                first[bucket] = best
+
+
+@njit(cache=True, nogil=True)
+def _place(ends: Array, spare: Array, slots: int, count: int, cost: int, ordered: bool) -> bool:
+    """A run of equal CTAs on the slots that are free first: whole turns at once, then what one turn takes, the rest one by one."""
+    while count >= RUN:
+        if not ordered:
+            ends.sort()
+            ordered = True
+        if ends[-1] - ends[0] <= cost:
+            turns, rest = count // slots, count % slots
+            for slot in range(slots - rest):
+                spare[slot] = ends[slot + rest] + turns * cost
+            for slot in range(rest):
+                spare[slots - rest + slot] = ends[slot] + (turns + 1) * cost
+            ends[:] = spare
+            return True
+        placed = min(count, np.searchsorted(ends, ends[0] + cost, side="right"))
+        if placed < RUN:
+            break
+        left, moved = placed, 0  # what stays and what moves are each in order
+        for slot in range(slots):
+            if left < slots and (moved >= placed or ends[left] <= ends[moved] + cost):
+                spare[slot] = ends[left]
+                left += 1
+            else:
+                spare[slot] = ends[moved] + cost
+                moved += 1
+        ends[:] = spare
+        count -= placed
+    for _ in range(count):
+        _sift(ends, slots, ends[0] + cost)
+    return ordered and count == 0
 
 
 @njit(cache=True, nogil=True)
@@ -54,16 +156,18 @@ def _spans(offsets: Array, count: Array, cost: Array, repeat: Array, processors:
         bits += 1
     if resident == 1:
         alone = 1.0
-    heap = np.empty(slots, np.int64)
+    heap, spare = np.empty(slots, np.int64), np.empty(slots, np.int64)
     for lane in range(len(repeat)):
         start, stop = offsets[lane], offsets[lane + 1]
-        period, work, longest, shortest = 0, 0.0, 0.0, np.inf
+        period, work, longest, shortest, most, runs = 0, 0.0, 0.0, np.inf, 0, 0
         for run in range(start, stop):
             if count[run] > 0 and cost[run] > 0:
                 period += count[run]
                 work += count[run] * cost[run]
                 longest = max(longest, cost[run])
                 shortest = min(shortest, cost[run])
+                most = max(most, count[run])
+                runs += 1
         periods = repeat[lane]
         total = periods * period
         if total == 0:
@@ -87,12 +191,23 @@ def _spans(offsets: Array, count: Array, cost: Array, repeat: Array, processors:
             continue
         for slot in range(slots):
             heap[slot] = slot
+        if most < RUN and runs >= VARIED:
+            kept = np.empty(runs, np.int64)
+            times = np.empty(runs, np.int64)
+            runs = 0
+            for run in range(start, stop):
+                if count[run] > 0 and cost[run] > 0:
+                    kept[runs], times[runs] = np.int64(np.rint(cost[run] * resident * TICKS)) << bits, count[run]
+                    runs += 1
+            _queue(heap, slots, kept, times, periods, total)
+            spans[lane] = folded + _end(heap, slots, bits, processors, resident, alone)
+            continue
+        ordered = True  # a sorted list is a heap, too
         for _ in range(periods):
             for run in range(start, stop):
                 if cost[run] > 0:
                     step_ticks = np.int64(np.rint(cost[run] * resident * TICKS)) << bits
-                    for _ in range(count[run]):
-                        _sift(heap, slots, heap[0] + step_ticks)
+                    ordered = _place(heap, spare, slots, count[run], step_ticks, ordered)
         spans[lane] = folded + _end(heap, slots, bits, processors, resident, alone)
 
 

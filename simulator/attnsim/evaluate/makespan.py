@@ -18,7 +18,7 @@ FOLD_ABOVE = 6000
 # Times are kept as integers in 1/256 cycle, with the slot number in the low bits: heap operations on ints are several times faster
 # than on tuples.
 TICKS = 256
-_RUN = 10  # equal CTAs in a row from which placing them in one sort beats one heap operation each
+RUN = 10  # equal CTAs in a row from which placing them in one sort beats one heap operation each
 
 
 def makespan(pattern: Sequence[tuple[int, float]], repeat: int, processors: int, resident: int, alone: float = 1.0) -> float:
@@ -60,7 +60,7 @@ def _schedule(pattern: Sequence[tuple[int, float]], repeat: int, processors: int
     runs = [(count, round(cost * resident * TICKS) << bits) for count, cost in pattern]
     # End times with the slot number in the low bits: slot i sits on processor i mod processors, so the first CTAs go round robin.
     ends = list(range(slots))
-    if max(count for count, _ in runs) >= _RUN:
+    if max(count for count, _ in runs) >= RUN:
         _place_runs(ends, runs * repeat, slots)
     else:
         for cost in [cost for count, cost in runs for _ in range(count)] * repeat:
@@ -86,7 +86,7 @@ def _place_runs(ends: list[int], runs: Sequence[tuple[int, int]], slots: int) ->
     ordered = True
     for run, cost in runs:
         count = run
-        while count >= _RUN:
+        while count >= RUN:
             if not ordered:
                 ends.sort()
                 ordered = True
@@ -98,7 +98,7 @@ def _place_runs(ends: list[int], runs: Sequence[tuple[int, int]], slots: int) ->
                 count = 0
                 break
             placed = min(count, bisect_right(ends, ends[0] + cost))  # the slots that take one CTA before the first takes a second
-            if placed < _RUN:
+            if placed < RUN:
                 break
             ends[:] = ends[placed:] + [end + cost for end in ends[:placed]]
             ends.sort()
