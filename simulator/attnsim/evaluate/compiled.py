@@ -17,6 +17,9 @@ Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
 #: Runs of a period from which buckets beat a heap: where fewer costs differ, many ends are the same.
 VARIED = 8
+#: Runs of a period up to which a line for each beats buckets where many CTAs cost the same.
+MOST_LINES = 96
+_NEVER = 2**62
 _SHARE = 256  # lanes that a thread takes at a time
 
 
@@ -116,6 +119,43 @@ def _queue(ends: Array, slots: int, costs: Array, count: Array, periods: int, to
 
 
 @njit(cache=True, nogil=True)
+def _lines(ends: Array, slots: int, costs: Array, count: Array, periods: int) -> None:
+    """CTAs one by one, from a line for each cost: starts never fall, so CTAs that cost the same end in the order they started."""
+    classes = len(costs)
+    line, heads = np.empty((classes, slots), np.int64), np.full(classes, _NEVER, np.int64)
+    first, held = np.zeros(classes, np.int64), np.zeros(classes, np.int64)
+    launched = 0
+    for _ in range(periods):
+        for run in range(classes):
+            for _ in range(count[run]):
+                if launched < slots:
+                    end = launched + costs[run]
+                    launched += 1
+                else:
+                    least = heads[0]
+                    for other in range(1, classes):
+                        least = min(least, heads[other])
+                    out = 0
+                    while heads[out] != least:
+                        out += 1
+                    first[out] = first[out] + 1 if first[out] + 1 < slots else 0
+                    held[out] -= 1
+                    heads[out] = line[out, first[out]] if held[out] else _NEVER
+                    end = least + costs[run]
+                place = first[run] + held[run]
+                line[run, place if place < slots else place - slots] = end
+                if held[run] == 0:
+                    heads[run] = end
+                held[run] += 1
+    slot = 0
+    for run in range(classes):
+        for index in range(held[run]):
+            place = first[run] + index
+            ends[slot] = line[run, place if place < slots else place - slots]
+            slot += 1
+
+
+@njit(cache=True, nogil=True)
 def _place(ends: Array, spare: Array, slots: int, count: int, cost: int, ordered: bool) -> bool:
     """A run of equal CTAs on the slots that are free first: whole turns at once, then what one turn takes, the rest one by one."""
     while count >= RUN:
@@ -191,7 +231,8 @@ def _spans(offsets: Array, count: Array, cost: Array, repeat: Array, processors:
             continue
         for slot in range(slots):
             heap[slot] = slot
-        if most < RUN and runs >= VARIED:
+        few = runs <= MOST_LINES and total >= slots
+        if period < runs * slots // 4 and (runs >= VARIED or few):
             kept = np.empty(runs, np.int64)
             times = np.empty(runs, np.int64)
             runs = 0
@@ -199,7 +240,10 @@ def _spans(offsets: Array, count: Array, cost: Array, repeat: Array, processors:
                 if count[run] > 0 and cost[run] > 0:
                     kept[runs], times[runs] = np.int64(np.rint(cost[run] * resident * TICKS)) << bits, count[run]
                     runs += 1
-            _queue(heap, slots, kept, times, periods, total)
+            if few and (period >= 2 * runs or runs < VARIED):
+                _lines(heap, slots, kept, times, periods)
+            else:
+                _queue(heap, slots, kept, times, periods, total)
             spans[lane] = folded + _end(heap, slots, bits, processors, resident, alone)
             continue
         ordered = True  # a sorted list is a heap, too

@@ -6,6 +6,8 @@ Grids whose CTAs cost the same have a closed form. For the others list schedulin
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -16,6 +18,9 @@ from attnsim.lanes import Lanes, Number, count_of, values_of
 from attnsim.mask.ragged import Ragged, as_ragged
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+
+#: Grids at a time from which the compiled scheduler is imported.
+WORTH_COMPILING = 512
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,9 +80,8 @@ def _even(ctas: Array, cost: Array, processors: int, resident: int, alone: float
 
 
 def _uneven(costs: LaneCosts, periods: Array, processors: int, resident: int, alone: float) -> Array:
-    try:
-        from attnsim.evaluate.compiled import makespans
-    except ImportError:  # numba is an extra
+    makespans = _compiled(len(periods))
+    if makespans is None:
         return np.array(
             [
                 makespan(
@@ -88,3 +92,14 @@ def _uneven(costs: LaneCosts, periods: Array, processors: int, resident: int, al
             ]
         )  # fmt: skip
     return makespans(costs.offsets, costs.count, costs.cost, periods, processors, resident, alone)
+
+
+def _compiled(lanes: int) -> Callable[..., Array] | None:
+    """The compiled scheduler where numba is installed, and already at work or worth its half second of import (6 s where it was never used)."""
+    if lanes < WORTH_COMPILING and "attnsim.evaluate.compiled" not in sys.modules:
+        return None
+    try:
+        from attnsim.evaluate.compiled import makespans
+    except ImportError:  # numba is an extra
+        return None
+    return makespans

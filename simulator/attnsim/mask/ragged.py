@@ -165,19 +165,21 @@ def walk_queries(left: int | None, right: int | None, sinks: int, P: Number, M: 
         one = Ragged(np.arange(len(p) + 1), count.astype(np.float64), across.values, (m % k_tile != 0).astype(np.float64))
         return LaneWalk.of(one, q_tile, extent, across)
     offsets, lane, tile = _tiles(count)
-    shift, rows, keys = (m - p)[lane], rows[lane], m[lane]
-    back = p[lane] + keys if left is None else left
-    ahead = (p[lane] + keys if right is None else right) + 1
-    sink_tiles = -(-sinks // k_tile)
-    first = tile * q_tile // pack + shift
-    last = (np.minimum(tile * q_tile + q_tile, rows) - 1) // pack + shift
-    any_start = np.maximum(first - back, sink_tiles * k_tile)
-    all_start = np.maximum(last - back, 0)
-    all_end, any_end = _clipped(first + ahead, 0, keys), _clipped(last + ahead, 0, keys)
-    visited = -(-any_end // k_tile) - any_start // k_tile + sink_tiles
-    whole = np.maximum(all_end // k_tile - -(-all_start // k_tile), 0)
-    partial = visited - np.where(all_start <= sinks, all_end // k_tile, whole + np.minimum(sinks, all_end) // k_tile)
-    runs = Ragged(offsets, np.ones(len(tile)), visited.astype(np.float64), partial.astype(np.float64))
+    shift, rows, keys = (number.astype(np.float64)[lane] for number in (m - p, rows, m))
+    top = tile * float(q_tile)
+    first = np.floor(top / pack) + shift
+    last = np.floor((np.minimum(top + q_tile, rows) - 1) / pack) + shift
+    any_end = keys if right is None else _clipped(last + (right + 1), 0, keys)
+    all_end = keys if right is None else _clipped(first + (right + 1), 0, keys)
+    visited, whole = np.ceil(any_end / k_tile), np.floor(all_end / k_tile)
+    if left is not None:
+        sink_tiles = -(-sinks // k_tile)
+        any_start, all_start = np.maximum(first - left, sink_tiles * k_tile), np.maximum(last - left, 0)
+        visited += sink_tiles - np.floor(any_start / k_tile)
+        between = np.maximum(whole - np.ceil(all_start / k_tile), 0)
+        whole = np.where(all_start <= sinks, whole, between + np.floor(np.minimum(sinks, all_end) / k_tile))
+    partial = visited - whole
+    runs = Ragged(offsets, np.ones(len(tile)), visited, partial)
     return LaneWalk.of(runs.merged(), q_tile, extent, across)
 
 
