@@ -1,8 +1,9 @@
 """Numbers of many points at once: the engine's own functions, run on arrays.
 
-`Lanes` hold one number a point and take part in arithmetic lane by lane. Where the program asks a question of them (``if x > 1``), all lanes
-have to agree. Where they do not, `Diverged` says which lanes said yes, and `apart` runs the two parts one after the other, as a GPU does with
-threads of a warp that part ways. So control flow stays what it is, and every path through it runs once for all points that take it.
+`Lanes` hold one number a point and take part in arithmetic lane by lane. Where the program asks a question of them (``if x > 1``), all
+lanes have to agree. Where they do not, `Diverged` says which lanes said yes, and `apart` runs the two parts one after the other, as a GPU
+does with threads of a warp that part ways. So control flow stays what it is, and every path through it runs once for all points that take
+it.
 
 `maximum`, `minimum`, `where` and `ceil` choose lane by lane without parting; of plain numbers they are the builtins. numpy is imported by
 whoever makes the first `Lanes`, never by a single answer.
@@ -94,10 +95,10 @@ class Lanes:
         return Lanes(_floor(other / self.values))
 
     def __mod__(self, other: Number) -> Lanes:
-        return self - self // other * other
+        return Lanes((self - self // other * other).values)
 
     def __rmod__(self, other: Number) -> Lanes:
-        return other - other // self * self
+        return Lanes((other - other // self * self).values)
 
     def __divmod__(self, other: Number) -> tuple[Lanes, Lanes]:
         whole = self // other
@@ -247,9 +248,7 @@ def _raw(number: Number) -> Any:
     return number.values if type(number) is Lanes else number
 
 
-def apart(
-    lanes: Array, run: Callable[[Array], None], refuse: Callable[[Array, Exception], None], errors: tuple[type[Exception], ...]
-) -> None:
+def apart(lanes: Array, run: Callable[[Array], None], refuse: Callable[[Array, Exception], None], errors: type[Exception]) -> None:
     """Run a program for lanes (numbers of points), for those that part ways one after the other.
 
     run: computes and keeps the answers of some lanes; refuse: is told of lanes whose program ended with one of `errors`, or that are to
@@ -262,7 +261,7 @@ def apart(
             run(some)
         except Diverged as parted:
             waiting += [some[~parted.taken], some[parted.taken]]
-        except (*errors, OneByOne) as error:
+        except (errors, OneByOne) as error:
             refuse(some, error)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-from attnsim.lanes import Lanes
+from attnsim.lanes import Lanes, Number
 
 _DECIMAL: Final = {"k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18, "m": -3, "u": -6, "µ": -6, "μ": -6, "n": -9, "p": -12, "f": -15}
 _BINARY: Final = {"Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40}
@@ -103,7 +103,7 @@ def parse_quantity(text: str, unit: str) -> float:
     return value
 
 
-def format_quantity(value: float, unit: str, digits: int = 3) -> str:
+def format_quantity(value: Number, unit: str, digits: int = 3) -> str:
     """Write `value` of `unit` with `digits` significant digits and the prefix that fits: "1.02 ms", "3.35 TB/s", "550 GFLOP".
 
     Raises UnitError for a unit that is not in `UNITS`.

@@ -49,6 +49,12 @@ def _threads() -> ThreadPoolExecutor:
 
 
 @njit(cache=True, nogil=True)
+def _ticks(cost: float, resident: int, bits: int) -> Any:
+    """The time of a CTA above the bits of a slot number."""
+    return np.int64(np.rint(cost * resident * TICKS)) << bits
+
+
+@njit(cache=True, nogil=True)
 def _gcd(a: int, b: int) -> int:
     while b:
         a, b = b, a % b
@@ -238,7 +244,7 @@ def _spans(offsets: Array, count: Array, cost: Array, repeat: Array, processors:
             runs = 0
             for run in range(start, stop):
                 if count[run] > 0 and cost[run] > 0:
-                    kept[runs], times[runs] = np.int64(np.rint(cost[run] * resident * TICKS)) << bits, count[run]
+                    kept[runs], times[runs] = _ticks(cost[run], resident, bits), count[run]
                     runs += 1
             if few and (period >= 2 * runs or runs < VARIED):
                 _lines(heap, slots, kept, times, periods)
@@ -250,13 +256,13 @@ def _spans(offsets: Array, count: Array, cost: Array, repeat: Array, processors:
         for _ in range(periods):
             for run in range(start, stop):
                 if cost[run] > 0:
-                    step_ticks = np.int64(np.rint(cost[run] * resident * TICKS)) << bits
+                    step_ticks = _ticks(cost[run], resident, bits)
                     ordered = _place(heap, spare, slots, count[run], step_ticks, ordered)
         spans[lane] = folded + _end(heap, slots, bits, processors, resident, alone)
 
 
 @njit(cache=True, nogil=True)
-def _end(heap: Array, slots: int, bits: int, processors: int, resident: int, alone: float) -> float:
+def _end(heap: Array, slots: int, bits: int, processors: int, resident: int, alone: float) -> Any:
     if resident == 1:
         return (heap.max() >> bits) / TICKS
     mask = (1 << bits) - 1

@@ -30,20 +30,21 @@ def divided(point: Point, rounds: Rounds, heads: Number, slots: int, tile: int) 
         grid, share, longer = stream_k(visits * heads, tiles * heads, slots, split.maximum)
         # Partial tiles are spread evenly: a linearised tile space has no row structure left.
         each = minimum(share, ceil(masked * heads / grid))
-        shares = ((longer, share, each), (grid - longer, share - 1, minimum(each, share - 1)))
-        shares = shares if many(grid, share) else tuple(one for one in shares if one[0])
-        return maximum(1, ceil(grid / maximum(1, tiles * heads))), shares, 1, grid
+        shares = [(longer, share, each), (grid - longer, share - 1, minimum(each, share - 1))]
+        if not many(grid, share):
+            shares = [one for one in shares if one[0]]
+        return maximum(1, ceil(grid / maximum(1, tiles * heads))), tuple(shares), 1, grid
     if split.rule in ("fill", "pieces"):
-        grid = (tiles * heads, visits * heads, longest)
-        piece = piece_tiles(split, grid, lambda length: _pieces(rounds, length) * heads, tile, point.machine.processors)
+        whole = (tiles * heads, visits * heads, longest)
+        piece = piece_tiles(split, whole, lambda length: _pieces(rounds, length) * heads, tile, point.machine.processors)
         count = ceil(longest / piece)
     else:
         piece, count = 0, split_count(split, heads * tiles, longest, point.machine.processors, point.requests)
     if count == 1:
         return alone
     at_end = split.rank == point.key
-    lanes = count_of(piece, count, heads, *(number for run in rounds for number in run) if isinstance(rounds, tuple) else (longest,))
-    if lanes:
+    lanes = count_of(piece, count, heads, longest, visits, masked)
+    if lanes or not isinstance(rounds, tuple):
         from attnsim.evaluate.lanedivision import cut
 
         cut_rounds = cut(rounds, piece, count, at_end, lanes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 from attnsim.cascade.cascade import Cascade, totals
 from attnsim.cascade.einsum import Einsum
@@ -355,7 +355,7 @@ def _mask(point: Point, kernels: tuple[Kernel, ...]) -> dict[str, Any]:
     if point.schedule.spec.fusion != "all" or not {point.query, point.key} <= main.tile.keys():
         return record_of_heads(point.mask, p, m, [(count, mask, None) for count, mask in point.masks])
     row = point.schedule.tile(point.context)
-    record = record_of_heads(point.mask, p, m, query_walks(point, row))
+    record = record_of_heads(point.mask, p, m, cast("Any", query_walks(point, row)))
     q_tile, k_tile = row.shape(point.query), row.shape(point.key)
     if "flop_speedup_causal" in record and isinstance(q_tile, int) and isinstance(k_tile, int):
         record["speedup_mean_tile_causal"] = CAUSAL.walk(p, m, q_tile, k_tile).visited_total / record["tile_pairs_kernel"]

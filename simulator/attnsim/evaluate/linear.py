@@ -40,7 +40,7 @@ def kernel_latency(
     given = dict(sizes)
     algorithm.resolve_sizes(given)
     point = Point(algorithm, given, DENSE, dtype, machine, load_schedule(schedule), conditions, "forward", loads)
-    return latency_of(point, kernels_of(point))
+    return float(latency_of(point, kernels_of(point)))
 
 
 def grouped_latency(

@@ -29,10 +29,10 @@ PRICED_AS: Mapping[str, str] = {"div": "mul"}
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Point:
-    """sizes: of the cascade's unpartitioned ranks, or Lanes of them: many points at once; loads: rows of each of the repeated matrix products of a kernel where they differ
-    (tokens of experts), in place of their mean, which the sizes give; formats: (tensor, format) of inputs that memory holds in another
-    format than `dtype` and that are converted on their way to the units, at no cost here. Constants of the schedule that the machine's file
-    gives come before its own.
+    """sizes: of the cascade's unpartitioned ranks, or Lanes of them: many points at once; loads: rows of each of the repeated matrix products
+    of a kernel where they differ (tokens of experts), in place of their mean, which the sizes give; formats: (tensor, format) of inputs that
+    memory holds in another format than `dtype` and that are converted on their way to the units, at no cost here. Constants of the schedule
+    that the machine's file gives come before its own.
     """
 
     cascade: Cascade
@@ -170,7 +170,10 @@ def query_heads(cascade: Cascade, sizes: Mapping[str, Number]) -> Number:
 
 
 def group_size(cascade: Cascade, sizes: Mapping[str, Number]) -> int:
-    """Query heads that share one key/value head: all of them where keys have no head rank, as the latent rows of MLA. Parts lanes that differ."""
+    """Query heads that share one key/value head: all of them where keys have no head rank, as the latent rows of MLA.
+
+    Parts lanes that differ.
+    """
     if not cascade.groups and cascade.head_rank is not None and len(cascade.positions) == 2:
         keyed = [ranks for ranks in cascade.inputs.values() if cascade.positions[1] in ranks]
         if keyed and not any(cascade.head_rank in ranks for ranks in keyed):

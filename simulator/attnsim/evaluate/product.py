@@ -204,7 +204,7 @@ def _by_rank(
     """With tile sizes by rank, or none: whole tiles of the output, operands read once."""
     schedule, tile = point.schedule, {} if row is None else row.sizes()
     repeated, kept = _apart(point, einsum)
-    sides = {rank: (sizes[rank], tile.get(rank, sizes[rank])) for rank in kept}
+    sides: dict[str, tuple[Number, Number]] = {rank: (sizes[rank], tile.get(rank, sizes[rank])) for rank in kept}
     resident = 1 if row is None else row.ctas or 1
     reduced = prod(sizes[rank] for rank in einsum.ranks if rank not in einsum.output.ranks and rank not in repeated)
     padded = reduced * prod(side for _, side in sides.values()) * 1.0

@@ -69,7 +69,7 @@ def grid_rounds(point: Point, walks: HeadWalks, batch_order: tuple[str, ...], wh
     return merged_rounds(period), heads * pack // (sum(count for count, _, _ in walks) * fast)
 
 
-def _rounds(point: Point, mask: Mask, walk: Any, whole: bool) -> Rounds:
+def _rounds(point: Point, mask: Mask, walk: Any, whole: bool) -> Any:
     masked = _masking(point, mask, walk)
     if not isinstance(walk, TileWalk):
         runs: Ragged = walk.runs.masking(masked)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from attnsim.cascade.einsum import Einsum
 from attnsim.errors import InfeasibleError, MissingDataError
 from attnsim.evaluate.point import PRICED_AS, Point
-from attnsim.lanes import maximum, real
+from attnsim.lanes import Number, maximum, real
 from attnsim.machine.machine import Path
 
 Ops = dict[str, dict[str, float]]
@@ -75,9 +75,9 @@ class CtaWork:
     masked_ops: float
 
 
-def extents(point: Point, tile: Mapping[str, int]) -> dict[str, int]:
+def extents(point: Point, tile: Mapping[str, Number]) -> dict[str, Number]:
     """Size of every rank inside one tile: tiled ranks their tile, partition chunks one, batch ranks one, all others whole."""
-    sizes: dict[str, int] = dict(point.sizes)
+    sizes: dict[str, Number] = dict(point.sizes)
     for rank in (*point.cascade.batch, *point.cascade.groups):
         sizes[rank] = 1
     sizes.update(tile)

@@ -56,7 +56,7 @@ def answer_together(group: Group) -> dict[str, Any]:
         def refuse(some: Array, _: Exception) -> None:  # what is said of a point is said of it alone
             columns.put(some, answer_one_by_one(group, some))
 
-        apart(rows, run, refuse, (AttnsimError,))
+        apart(rows, run, refuse, AttnsimError)
     return columns.named()
 
 

@@ -81,7 +81,7 @@ def clock_scale(power: Power, op_w: float, other_w: float = 0.0, highest: float 
         drawn: float = power.idle_w + op + other - power.shared * min(op, other)
         return drawn
 
-    return highest_within(watts, power.tdp_w, highest)
+    return float(highest_within(watts, power.tdp_w, highest))
 
 
 def sustained_gemm(machine: Machine, dtype: str) -> tuple[float, float] | None:

@@ -141,7 +141,7 @@ class Floor:
         once = idle.compute_cycles * processors / (tiles * self.heads)
         schedule = self.point.schedule
         alone = schedule.constant(schedule.spec.constants.alone, self.point.context, 1.0)
-        return busy.occupancy.ctas / alone * (most + once / each) * processors / self.heads
+        return float(busy.occupancy.ctas / alone * (most + once / each) * processors / self.heads)
 
 
 def _evenly(pattern: Sequence[tuple[int, float]], repeat: int, processors: int, resident: int, alone: float) -> float:
