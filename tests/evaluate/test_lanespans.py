@@ -12,7 +12,9 @@ from attnsim.evaluate.makespan import makespan
 from attnsim.evaluate.spans import grid_span
 from attnsim.lanes import Lanes
 
-runs = st.lists(st.tuples(st.sampled_from((0, 1, 1, 2, 9, 30, 400)), st.floats(0.0, 5e4) | st.sampled_from((100.0, 250.0))), min_size=1, max_size=30)
+runs = st.lists(
+    st.tuples(st.sampled_from((0, 1, 1, 2, 9, 30, 400)), st.floats(0.0, 5e4) | st.sampled_from((100.0, 250.0))), min_size=1, max_size=30
+)
 ramp = st.builds(
     lambda tiles, first, each: [(1, first + each * (tile + 1)) for tile in range(tiles)],
     st.integers(2, 130), st.floats(0, 5000), st.floats(1, 2000),
@@ -47,7 +49,9 @@ def test_ends_are_those_of_each_grid(order: str) -> None:
     @given(grids, machines)
     def check(grids: list[Any], slots: tuple[int, int, float]) -> None:
         longest, batch = order == "longest first", order == "batch first"
-        assert together(grids, slots, longest, batch) == [grid_span(list(pattern), repeat, longest, batch, slots, makespan) for pattern, repeat in grids]
+        assert together(grids, slots, longest, batch) == [
+            grid_span(list(pattern), repeat, longest, batch, slots, makespan) for pattern, repeat in grids
+        ]
 
     check()
 

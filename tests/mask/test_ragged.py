@@ -27,7 +27,9 @@ def check(walk: ragged.LaneWalk, expected: list[TileWalk]) -> None:
     for lane, alone in enumerate(expected):
         runs = slice(walk.runs.offsets[lane], walk.runs.offsets[lane + 1])
         found = list(zip(walk.runs.count[runs].tolist(), walk.runs.visited[runs].tolist(), walk.runs.partial[runs].tolist(), strict=True))
-        assert [(n, v, p) for n, v, p in spelt(found)] == [(n, v, p) for n, v, p in spelt([(r.tiles, r.visited, r.partial) for r in alone.runs])]
+        assert [(n, v, p) for n, v, p in spelt(found)] == [
+            (n, v, p) for n, v, p in spelt([(r.tiles, r.visited, r.partial) for r in alone.runs])
+        ]
         for name in TOTALS:
             assert one(getattr(walk, name), lane) == getattr(alone, name), name
 
@@ -56,10 +58,15 @@ def test_walks_of_lanes_are_those_of_each(mask: Banded, points: list[tuple[int, 
 def test_walks_within_larger_blocks(mask: Banded, points: list[tuple[int, int]], q: int, k: int, rows: int, across: int) -> None:
     P, M = (Lanes(np.array(column, dtype=np.float64)) for column in zip(*points, strict=True))
     walk, blocks = mask.walk(P, M, q, k), mask.walk(P, M, q * rows, k * across)
-    check(walk.within(blocks, rows, across), [mask.walk(p, m, q, k).within(mask.walk(p, m, q * rows, k * across), rows, across) for p, m in points])
+    check(
+        walk.within(blocks, rows, across),
+        [mask.walk(p, m, q, k).within(mask.walk(p, m, q * rows, k * across), rows, across) for p, m in points],
+    )
 
 
-@given(st.lists(st.lists(st.tuples(st.integers(1, 5), st.integers(0, 3), st.integers(0, 1)), min_size=1, max_size=6), min_size=1, max_size=4))
+@given(
+    st.lists(st.lists(st.tuples(st.integers(1, 5), st.integers(0, 3), st.integers(0, 1)), min_size=1, max_size=6), min_size=1, max_size=4)
+)
 def test_one_cta_a_run_and_back(lanes: list[list[tuple[int, int, int]]]) -> None:
     offsets = np.cumsum([0, *(len(runs) for runs in lanes)])
     columns = [np.array([run[place] for runs in lanes for run in runs], dtype=np.float64) for place in range(3)]
