@@ -77,7 +77,7 @@ class _Table:
                 plain = np.int64 if pa.types.is_int64(kind) else np.float64 if pa.types.is_float64(kind) else object
                 self._values[name] = np.zeros(len(self._settings), dtype=plain)
                 self._valid[name] = np.zeros(len(self._settings), dtype=bool)
-            kept, valid = _filled(column, self._values[name].dtype)
+            kept, valid = _filled(column, len(rows), self._values[name].dtype)
             self._values[name][rows] = kept
             self._valid[name][rows] = valid
 
@@ -103,10 +103,12 @@ class _Table:
         return arrays
 
 
-def _filled(column: Any, dtype: np.dtype[Any]) -> tuple[np.ndarray, np.ndarray]:
+def _filled(column: Any, count: int, dtype: np.dtype[Any]) -> tuple[np.ndarray, np.ndarray]:
     """A column without gaps, and where it has values."""
     import numpy as np
 
+    if isinstance(column, str | int | float):  # the same for all points of the group
+        return np.full(count, column, dtype=dtype), np.full(count, column == column)
     if isinstance(column, np.ndarray) and column.dtype.kind != "O":
         valid = ~np.isnan(column) if column.dtype.kind == "f" else np.ones(len(column), dtype=bool)
         return np.where(valid, column, 0).astype(dtype), valid

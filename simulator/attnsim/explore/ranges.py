@@ -177,7 +177,8 @@ def _joined(parts: Iterable[Series]) -> Series:
 def _part(text: str) -> Series:
     ends, colon, step = text.partition(":")
     first, dots, last = ends.partition("..")
-    if not dots or text[0] in "'\"[{" or ("/" in first and _NUMBER.fullmatch(first.strip()) is None):  # a path may hold two dots too
+    path = "/" in text and _NUMBER.fullmatch(first.strip()) is None  # which may hold two dots too
+    if not dots or path or text[0] in "'\"[{":
         return Listed((_value(text),))
     if not colon:
         raise UsageError(f"{text!r} has no step; write {text}:log2 to double, or {text}:+1 to count")
