@@ -67,6 +67,7 @@ class _Table:
 
         for name, column in answers.items():
             if name in self._own:
+                self._fill(name, column, rows)
                 continue
             at = self._schema.get_field_index(name)
             if at < 0:
@@ -80,6 +81,17 @@ class _Table:
             kept, valid = _filled(column, len(rows), self._values[name].dtype)
             self._values[name][rows] = kept
             self._valid[name][rows] = valid
+
+    def _fill(self, name: str, column: Any, rows: np.ndarray) -> None:
+        """Where a varied field is null, what the answer has in its place: the batch or the schedule that was chosen."""
+        own = self._own[name]
+        if own.dtype.kind not in "fO":
+            return
+        missing = own[rows] != own[rows] if own.dtype.kind == "f" else own[rows] == None  # noqa: E711 - elementwise
+        if missing.any():
+            self._own[name] = own = own.copy()
+            kept, valid = _filled(column, len(rows), own.dtype)
+            own[rows[missing & valid]] = kept[missing & valid]
 
     def _check_left_out(self, name: str, rows: np.ndarray) -> None:
         from attnsim.explore.columns import is_chosen
@@ -95,7 +107,7 @@ class _Table:
         arrays = []
         for entry in self._schema:
             if entry.name in self._own:
-                arrays.append(pa.array(self._own[entry.name], type=entry.type))
+                arrays.append(pa.array(self._own[entry.name], type=entry.type, from_pandas=True))
             elif entry.name in self._values:
                 arrays.append(pa.array(self._values[entry.name], type=entry.type, mask=~self._valid[entry.name]))
             else:

@@ -53,7 +53,7 @@ class Listed:
         return self.values[position]
 
     def take(self, positions: np.ndarray) -> np.ndarray:
-        """The values at positions: int64, float64 or bool where all are such, else their texts."""
+        """The values at positions: int64, float64 or bool where all are such, else their texts; null is NaN among numbers, else None."""
         import numpy as np
 
         plain = {type(value) for value in self.values}
@@ -62,8 +62,8 @@ class Listed:
             values = np.array(self.values, dtype=np.int64)
         elif plain == {bool}:
             values = np.array(self.values, dtype=bool)
-        elif plain <= {int, float}:
-            values = np.array([float(value) for value in self.values])
+        elif plain <= {int, float, type(None)} and plain != {type(None)}:
+            values = np.array([np.nan if value is None else float(value) for value in self.values])
         else:
             values = np.empty(len(self.values), dtype=object)
             values[:] = [None if value is None else label(value) for value in self.values]

@@ -103,15 +103,16 @@ class File:
             self._file.close()
             if self._streams:
                 return
-            if self._form != "parquet":
-                beside = self._path.with_name(self._path.name + META)
-                waiting = beside.with_name(f".{beside.name}.{os.getpid()}.tmp")
-                try:
+            beside = self._path.with_name(self._path.name + META)
+            waiting = beside.with_name(f".{beside.name}.{os.getpid()}.tmp")
+            try:
+                if self._form != "parquet":
                     waiting.write_text(json.dumps(self._about, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+                os.replace(self._waiting, self._path)
+                if self._form != "parquet":
                     os.replace(waiting, beside)
-                finally:
-                    waiting.unlink(missing_ok=True)
-            os.replace(self._waiting, self._path)
+            finally:
+                waiting.unlink(missing_ok=True)
         except OSError as error:
             self.abort()
             raise UsageError(f"cannot write {str(self._path)!r}: {error.strerror or error}") from error
