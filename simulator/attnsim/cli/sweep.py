@@ -175,8 +175,8 @@ def _request(names: tuple[str, ...]) -> Request | None:
 def _summarise(plan: Plan, done: Outcome | None, seconds: float, output: str | None) -> None:
     if done is None:
         return
-    rate = f"{done.rows / max(seconds, 1e-9):,.0f} a second"
-    text = f"{done.rows:,} of {plan.count:,} points in {duration(seconds)} ({rate})" + (f", wrote {output}" if output else "")
+    took = f" in {duration(seconds)} ({done.rows / seconds:,.0f} a second)" if seconds >= 1 else ""
+    text = f"{done.rows:,} of {plan.count:,} points{took}" + (f", wrote {output}" if output else "")
     narrate("no point passes the filters" if not done.rows else text)
     if done.refused:
         narrate(f"{done.refused:,} without an answer, the first: {done.why}")

@@ -117,10 +117,10 @@ def listed(points: Sequence[Mapping[str, Any]]) -> Axis:
     fields = tuple(points[0])
     for number, point in enumerate(points):
         if set(point) != set(fields):
-            other = next(iter(set(fields) ^ set(point)))
-            raise UsageError(
-                f"point {number} {'lacks' if other in fields else 'adds'} {other}; every point of a list gives the same fields"
-            )
+            changes = [f"lacks {field}" for field in fields if field not in point] + [
+                f"adds {field}" for field in point if field not in fields
+            ]
+            raise UsageError(f"point {number} {', '.join(changes)}; every point of a list gives the same fields")
     from attnsim.explore.ranges import Listed
 
     return Axis(fields, tuple(Listed(tuple(_single(point[field], field) for point in points)) for field in fields))

@@ -198,11 +198,11 @@ def _filter_field(series: Listed | Stepped) -> FilterField:
         return FilterField("number")
     assert isinstance(series, Listed)
     kinds = {type(value) for value in series.values}
-    if kinds <= {int, float}:
+    if kinds <= {int, float, type(None)} and kinds != {type(None)}:
         return FilterField("number")
     if kinds == {bool}:
         return FilterField("flag")
-    return FilterField("text", frozenset(map(label, series.values)) if len(series) <= _TEXTS else None)
+    return FilterField("text", frozenset(label(value) for value in series.values if value is not None) if len(series) <= _TEXTS else None)
 
 
 def _kind(value: Any) -> str:

@@ -53,7 +53,8 @@ def prepared(plan: Plan) -> Plan:
     plan = _by_end(plan, known)
     chosen = [name for name in sorted(known) if is_chosen(plan, name)]
     names = [name for name in chosen if name not in (*plan.fields, "point", "arch", "error")]
-    entries = tuple(dict.fromkeys(name.partition(".")[0] for name in names))
+    chosen_by_answer = [name for name in plan.fields if name in known]  # what a null stands for
+    entries = tuple(dict.fromkeys(name.partition(".")[0] for name in (*names, *chosen_by_answer)))
     return plan.with_schema(_schema(plan, {name: known[name] for name in names}), entries)
 
 
@@ -91,8 +92,9 @@ def _schema(plan: Plan, names: dict[str, str]) -> pyarrow.Schema:
     entries = [pa.field("point", pa.int64(), nullable=False)]
     for axis in plan.axes:
         for name, series in zip(axis.fields, axis.series, strict=True):
-            of = series.take(np.zeros(1, dtype=np.int64)).dtype
-            entries.append(pa.field(name, {"i": pa.int64(), "f": pa.float64(), "b": pa.bool_()}.get(of.kind, pa.string())))
+            of = str(series.take(np.zeros(1, dtype=np.int64)).dtype.kind)
+            of = "i" if of == "f" and name.partition(".")[0] in _WHOLE else of  # whole numbers, and null
+            entries.append(pa.field(name, {"i": pa.int64(), "f": pa.float64(), "b": pa.bool_()}.get(of, pa.string())))
     if "arch" not in plan.fields:
         entries.append(pa.field("arch", pa.string()))
     for name, kind in names.items():
@@ -127,6 +129,8 @@ def _known(plan: Plan) -> dict[str, str]:
                         known[name] = kind if known.get(name, kind) == kind else "text"
         if failures and not answered:
             raise located(plan, failures[0], plan.values(int(plan.groups(numbers[0])[0])))
+    if not known:  # the filters leave nothing to try
+        known = _static(plan.combination(0))
     if any(name.startswith("mask.") for name in known):
         known = {f"mask.{name}": "number" for name in _TILED} | known
     return known
@@ -222,7 +226,7 @@ def _combinations(axes: tuple[Axis, ...], shuffled: random.Random) -> Iterator[t
 
 
 def located(plan: Plan, error: AttnsimError, values: dict[str, Any]) -> AttnsimError:
-    """An error of a combination, told of the varied field it is about where it is about one; else as it is."""
+    """An error of a combination, told of the varied field it is about where it is about one; else where it is, with the values."""
     for issue in error.issues:
         for field in plan.fields:
             path = f"arch.{issue.path}" if field.startswith("arch.") else issue.path
@@ -230,4 +234,7 @@ def located(plan: Plan, error: AttnsimError, values: dict[str, Any]) -> AttnsimE
                 others = ", ".join(f"{name}={value}" for name, value in values.items() if name != field)
                 at = f" (with {others})" if others else ""
                 return SweepError(f"{path}: {issue.message}{at}", field)
-    return error
+    if not values or isinstance(error, SweepError):
+        return error
+    at = ", ".join(f"{name}={value}" for name, value in values.items())
+    return type(error)(replace(issue, message=f"{issue.message} (with {at})") for issue in error.issues)

@@ -71,6 +71,7 @@ class _Table:
 
         for name, column in answers.items():
             if name in self._own:
+                self._fill(name, column, rows)
                 continue
             at = self._schema.get_field_index(name)
             if at < 0:
@@ -81,9 +82,20 @@ class _Table:
                 plain = np.int64 if pa.types.is_int64(kind) else np.float64 if pa.types.is_float64(kind) else object
                 self._values[name] = np.zeros(len(self._settings), dtype=plain)
                 self._valid[name] = np.zeros(len(self._settings), dtype=bool)
-            kept, valid = _filled(column, self._values[name].dtype)
+            kept, valid = _filled(column, len(rows), self._values[name].dtype)
             self._values[name][rows] = kept
             self._valid[name][rows] = valid
+
+    def _fill(self, name: str, column: Any, rows: np.ndarray) -> None:
+        """Where a varied field is null, what the answer has in its place: the batch or the schedule that was chosen."""
+        own = self._own[name]
+        if own.dtype.kind not in "fO":
+            return
+        missing = own[rows] != own[rows] if own.dtype.kind == "f" else own[rows] == None  # noqa: E711 - elementwise
+        if missing.any():
+            self._own[name] = own = own.copy()
+            kept, valid = _filled(column, len(rows), own.dtype)
+            own[rows[missing & valid]] = kept[missing & valid]
 
     def _check_left_out(self, name: str, rows: np.ndarray) -> None:
         from attnsim.explore.columns import is_chosen
@@ -99,7 +111,7 @@ class _Table:
         arrays = []
         for entry in self._schema:
             if entry.name in self._own:
-                arrays.append(pa.array(self._own[entry.name], type=entry.type))
+                arrays.append(pa.array(self._own[entry.name], type=entry.type, from_pandas=True))
             elif entry.name in self._values:
                 arrays.append(pa.array(self._values[entry.name], type=entry.type, mask=~self._valid[entry.name]))
             else:
@@ -107,10 +119,12 @@ class _Table:
         return arrays
 
 
-def _filled(column: Any, dtype: np.dtype[Any]) -> tuple[np.ndarray, np.ndarray]:
+def _filled(column: Any, count: int, dtype: np.dtype[Any]) -> tuple[np.ndarray, np.ndarray]:
     """A column without gaps, and where it has values."""
     import numpy as np
 
+    if isinstance(column, str | int | float):  # the same for all points of the group
+        return np.full(count, column, dtype=dtype), np.full(count, column == column)
     if isinstance(column, np.ndarray) and column.dtype.kind != "O":
         valid = ~np.isnan(column) if column.dtype.kind == "f" else np.ones(len(column), dtype=bool)
         return np.where(valid, column, 0).astype(dtype), valid

@@ -53,7 +53,7 @@ class Listed:
         return self.values[position]
 
     def take(self, positions: np.ndarray) -> np.ndarray:
-        """The values at positions: int64, float64 or bool where all are such, else their texts."""
+        """The values at positions: int64, float64 or bool where all are such, else their texts; null is NaN among numbers, else None."""
         import numpy as np
 
         plain = {type(value) for value in self.values}
@@ -62,8 +62,8 @@ class Listed:
             values = np.array(self.values, dtype=np.int64)
         elif plain == {bool}:
             values = np.array(self.values, dtype=bool)
-        elif plain <= {int, float}:
-            values = np.array([float(value) for value in self.values])
+        elif plain <= {int, float, type(None)} and plain != {type(None)}:
+            values = np.array([np.nan if value is None else float(value) for value in self.values])
         else:
             values = np.empty(len(self.values), dtype=object)
             values[:] = [None if value is None else label(value) for value in self.values]
@@ -177,7 +177,8 @@ def _joined(parts: Iterable[Series]) -> Series:
 def _part(text: str) -> Series:
     ends, colon, step = text.partition(":")
     first, dots, last = ends.partition("..")
-    if not dots or text[0] in "'\"[{" or ("/" in first and _NUMBER.fullmatch(first.strip()) is None):  # a path may hold two dots too
+    path = "/" in text and _NUMBER.fullmatch(first.strip()) is None  # which may hold two dots too
+    if not dots or path or text[0] in "'\"[{":
         return Listed((_value(text),))
     if not colon:
         raise UsageError(f"{text!r} has no step; write {text}:log2 to double, or {text}:+1 to count")

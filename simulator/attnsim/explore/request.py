@@ -43,7 +43,9 @@ class Request:
             yield
         except SweepError as error:
             loc = self.places.get(error.field, ())
-            raise SpecError(self.document.issue(loc, issue.message.removeprefix("filter: ")) for issue in error.issues) from None
+            raise SpecError(
+                self.document.issue(loc, issue.message.removeprefix("filter: ").removeprefix(f"{error.field}: ")) for issue in error.issues
+            ) from None
 
 
 def read_request(document: Document) -> Request:

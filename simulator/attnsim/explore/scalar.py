@@ -48,7 +48,7 @@ class Group:
 def answer_group(group: Group) -> dict[str, Any]:
     """Columns by name, as `flatten` names them, and `error`: why a point has no answer, else None.
 
-    A list or an array holds one entry a point; None, and NaN in an array of floats, stand for no value.
+    A list or an array holds one entry a point, a plain number or text is that of all; None, and NaN among floats, stand for no value.
     """
     return answer_one_by_one(group, range(group.count))
 

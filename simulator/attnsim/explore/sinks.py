@@ -83,11 +83,13 @@ class File:
         self._waiting = self._path if self._streams else self._path.with_name(f".{self._path.name}.{os.getpid()}.tmp")
         self._about, self._form = about, form
         self._file = _opened(self._waiting)
-        try:
-            self._rows: _Parquet | Stream = _Parquet(self._file, schema, about) if form == "parquet" else Stream(self._file.write, form)
-        except BaseException:
-            self.abort()
-            raise
+        self._rows: _Parquet | Stream = Stream(self._file.write, form)
+        if form == "parquet":
+            try:
+                self._rows = _Parquet(self._file, schema, about)
+            except BaseException:
+                self.abort()
+                raise
 
     def write(self, table: pyarrow.Table) -> None:
         """Write the rows. Raises: UsageError where the disk does not take them."""
@@ -103,21 +105,24 @@ class File:
             self._file.close()
             if self._streams:
                 return
-            if self._form != "parquet":
-                beside = self._path.with_name(self._path.name + META)
-                waiting = beside.with_name(f".{beside.name}.{os.getpid()}.tmp")
-                try:
+            beside = self._path.with_name(self._path.name + META)
+            waiting = beside.with_name(f".{beside.name}.{os.getpid()}.tmp")
+            try:
+                if self._form != "parquet":
                     waiting.write_text(json.dumps(self._about, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+                os.replace(self._waiting, self._path)
+                if self._form != "parquet":
                     os.replace(waiting, beside)
-                finally:
-                    waiting.unlink(missing_ok=True)
-            os.replace(self._waiting, self._path)
+            finally:
+                waiting.unlink(missing_ok=True)
         except OSError as error:
             self.abort()
             raise UsageError(f"cannot write {str(self._path)!r}: {error.strerror or error}") from error
 
     def abort(self) -> None:
         """Leave nothing behind."""
+        with suppress(OSError, ValueError):  # a writer that was not closed would write its end later, to a file that is gone
+            self._rows.close()
         with suppress(OSError):
             self._file.close()
         if not self._streams:
