@@ -15,7 +15,7 @@ Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
-BUFFER = 1 << 16
+BUFFER = 1 << 12
 """Points held back before the front is made anew; more where the front itself is larger, so that this stays n log n."""
 GUARDS = 32
 """Points of the front that new points are held against first, with three objectives or more."""
