@@ -1,7 +1,8 @@
 """attnsim: how fast an attention kernel can be on a machine, what stops it, and what it costs.
 
 `attnsim.run(workload, arch)` answers; everything else is reachable from its Report. `attnsim.recommend(workload, arch)` chooses the
-parameters of a neighborhood mask. Importing this package loads nothing but this file.
+parameters of a neighborhood mask, `attnsim.pareto(sweep, ...)` the points of a sweep that none dominates, and `attnsim.compare(a, b)`
+sets two answers side by side. Importing this package loads nothing but this file.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ if TYPE_CHECKING:
     from attnsim.api import run
     from attnsim.api.recommend import recommend
     from attnsim.evaluate.estimate import Report
+    from attnsim.explore.compare import compare
+    from attnsim.explore.front import pareto
 
 __version__ = "0.1.0"
-__all__ = ["Report", "__version__", "recommend", "run"]
+__all__ = ["Report", "__version__", "compare", "pareto", "recommend", "run"]
 
 
 def __getattr__(name: str) -> Any:
@@ -26,6 +29,14 @@ def __getattr__(name: str) -> Any:
         from attnsim.api import recommend
 
         return recommend.recommend
+    if name == "pareto":
+        from attnsim.explore.front import pareto
+
+        return pareto
+    if name == "compare":
+        from attnsim.explore.compare import compare
+
+        return compare
     raise AttributeError(f"module 'attnsim' has no attribute '{name}'")
 
 

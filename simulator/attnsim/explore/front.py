@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,8 +15,8 @@ from attnsim.errors import InfeasibleError, UsageError
 from attnsim.evaluate.render import table as aligned
 from attnsim.evaluate.render import whole
 from attnsim.explore.filter import Filter, FilterError, FilterField, parse_filter
-from attnsim.explore.pareto import RunningFront, nondominated
-from attnsim.explore.sample import Cloud, Sample
+from attnsim.explore.pareto import Floats, RunningFront, nondominated
+from attnsim.explore.sample import Sample
 from attnsim.explore.shown import label, shown
 from attnsim.explore.table import Columns, Source, Table, as_floats, open_table
 
@@ -63,7 +63,8 @@ class Front:
 
     With `by`, each of the `groups` has its own front, and the column `on_overall_front` says which points are also on that of all.
     table: pyarrow, a row a point: `point`, the columns of `by`, the objectives, the fields that differ, the bound; best in the first
-    objective first. group: number of the group of each row. same: fields that are equal throughout. Its repr is the table.
+    objective first. group: number of the group of each row. same: fields that are equal throughout. cloud: a sample of all points, for
+    figures. Its repr is the table.
     """
 
     source: str
@@ -76,7 +77,7 @@ class Front:
     counts: Counts
     table: Any
     group: np.ndarray
-    cloud: Cloud = field(repr=False)
+    cloud: Floats
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
@@ -251,11 +252,9 @@ class _Reading:
         self._filtered += int(fine.sum() - passing.sum())
         self._unvalued += int(passing.sum() - valued.sum())
         at = np.flatnonzero(valued)
-        groups = np.zeros(len(at), dtype=np.int64)
         for number, inside in self._grouped(columns, at):
             self._fronts[number].add(values[at[inside]], start + at[inside])
-            groups[inside] = number
-        self._sample.add(values[at], groups, start + at)
+        self._sample.add(values[at], start + at)
 
     def _passing(self, columns: Columns, count: int) -> Any:
         found = np.ones(count, dtype=np.bool_)
@@ -301,7 +300,7 @@ class _Reading:
             reasons = {"cannot be had": self._failed, "pass no filter": self._filtered, "have no value": self._unvalued}
             told = ", ".join(f"{whole(count)} {reason}" for reason, count in reasons.items() if count) or "there is none"
             raise InfeasibleError(f"no point of {source} is left: {told}")
-        found = [one.result() for one in self._fronts]
+        found = [self._fronts[number].result() for number in self._ordered()]
         values = np.concatenate([values for values, _ in found])
         rows = np.concatenate([rows for _, rows in found])
         group = np.repeat(np.arange(len(found)), [len(rows) for _, rows in found])
@@ -313,8 +312,16 @@ class _Reading:
             table = table.append_column(OVERALL, pa.array(nondominated(values)))
         counts = Counts(self._rows, self._failed, self._filtered, self._unvalued, len(rows))
         where = tuple(one.filter.text for one in self._conditions)
-        cloud = self._sample.cloud(self._signs)
+        cloud = self._sample.values() * self._signs
         return Front(source, tuple(self._objectives), tuple(self._by), where, fields, same, groups, counts, table, group, cloud)
+
+    def _ordered(self) -> list[int]:
+        """The groups, by their values where these are numbers, else in the order of their first rows."""
+        try:
+            numbers = {key: tuple(map(float, key)) for key in self._numbers}
+        except (TypeError, ValueError):
+            return list(range(len(self._fronts)))
+        return [self._numbers[key] for key in sorted(numbers, key=lambda key: numbers[key])]
 
     def _described(self, rows: np.ndarray) -> tuple[Any, tuple[str, ...], dict[str, Any]]:
         """The columns of the rows: those that differ; names of the fields that do; the fields that do not."""
@@ -334,4 +341,5 @@ class _Reading:
         return table.select([*number, *self._by, *objectives, *fields, *ends]), fields, same
 
     def _named(self, table: Any, row: int) -> str:
-        return ", ".join(str(table[name][row].as_py()) for name in self._by)
+        values = {name: table[name][row].as_py() for name in self._by}
+        return ", ".join(value if isinstance(value, str) else f"{name.rpartition('.')[2]} {value}" for name, value in values.items())

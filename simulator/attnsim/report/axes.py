@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 DOT = 9.0
 """Points of a dot with the room around it."""
+ANGLES = (0, 180, 90, 270, 45, 135, 315, 225, 20, 160, 340, 200, 70, 110, 290, 250)
+"""Where a name is tried around its dot, in degrees."""
 
 
 def dot_box(axes: Axes, place: Point) -> Shape:
@@ -22,27 +24,46 @@ def dot_box(axes: Axes, place: Point) -> Shape:
     return box(pixel_of(axes, place), side, side)
 
 
-def beside(axes: Axes, placer: Placer, place: Point, text: str, color: str) -> None:
-    """A name beside a dot, as near as there is room; farther away, with a line to it."""
+def beside(
+    axes: Axes,
+    placer: Placer,
+    place: Point,
+    text: str,
+    color: str,
+    *,
+    crowded: bool = True,
+    towards: float | None = None,
+    halo: bool = False,
+) -> None:
+    """A name beside a dot, as near as there is room; farther away, with a line to it.
+
+    Without `crowded`, none where nothing is free. towards: the side that is tried first, in degrees; halo: white around the letters.
+    """
     pixel = axes.figure.dpi / 72
     width, height = text_size(axes, text)
     x, y = pixel_of(axes, place)
+    angles = ANGLES if towards is None else sorted(ANGLES, key=lambda angle: abs((angle - towards + 180) % 360 - 180))
     spots: list[Point] = []
     leaders: list[Shape | None] = []
     for reach in (5.5, 12.0, 20.0, 30.0, 42.0, 60.0):
-        for angle in (0, 180, 90, 270, 45, 135, 315, 225, 20, 160, 340, 200, 70, 110, 290, 250):
+        for angle in angles:
             dx, dy = cos(radians(angle)), sin(radians(angle))
             u, v = x + dx * reach * pixel + _sign(dx) * width / 2, y + dy * reach * pixel + _sign(dy) * height / 2
             near = (min(max(x, u - width / 2), u + width / 2), min(max(y, v - height / 2), v + height / 2))
             spots.append((u, v))
             leaders.append(((x, y), near) if reach > 6 else None)
-    chosen = placer.place([box(spot, width, height) for spot in spots], (dot_box(axes, place),), leaders)
+    chosen = placer.place([box(spot, width, height) for spot in spots], (dot_box(axes, place),), leaders, crowded)
     if chosen is None:
         return
     leader = leaders[chosen]
     if leader is not None:
         axes.plot(*zip(*(data_of(axes, end) for end in leader), strict=True), color=color, linewidth=0.6, zorder=2)
-    axes.text(*data_of(axes, spots[chosen]), text, fontsize=LABEL, color=INK, va="center", ha="center", zorder=5)
+    written = axes.text(*data_of(axes, spots[chosen]), text, fontsize=LABEL, color=INK, va="center", ha="center", zorder=5)
+    if halo:  # under the lines, which it must not cut
+        from matplotlib.patheffects import withStroke
+
+        written.set_zorder(2.5)
+        written.set_path_effects([withStroke(linewidth=2.0, foreground="white")])
 
 
 def _sign(value: float) -> float:
