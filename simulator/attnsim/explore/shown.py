@@ -23,6 +23,8 @@ _LABELS = {
     "flops_by_unit": "FLOPs",
     "bytes": "bytes",
     "gpus": "devices",
+    "flops_per_s": "achieved",
+    "speedup_upper_bound": "speedup <=",
     "time_by_resource_s": "time",
     "lower_bound_by_resource_s": "lower bound",
 }
