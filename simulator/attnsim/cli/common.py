@@ -40,7 +40,7 @@ quiet_option = click.option(
 )
 
 set_option = click.option(
-    "--set", "sets", multiple=True, metavar="FIELD=VALUE", callback=lambda _ctx, _param, value: _checked_sets(value),
+    "--set", "sets", multiple=True, metavar="FIELD=VALUE", callback=lambda _ctx, param, value: sets_read(_ctx, param, value),
     help="Change a field of the workload, as sizes.M=32768; may be given more than once.",
 )  # fmt: skip
 schedule_option = click.option(
@@ -68,11 +68,12 @@ def cli_command(name: str, *examples: str) -> Callable[[Callable[..., int | None
     return wrap
 
 
-def _checked_sets(values: tuple[str, ...]) -> tuple[str, ...]:
+def sets_read(_ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    """The texts of `--set` and options like it. Raises click's error for one without an equals sign."""
     for value in values:
         field, equals, _ = value.partition("=")
         if not equals or not field.strip():
-            raise click.BadParameter(f"cannot read {value!r}; write for example sizes.M=32768", param_hint="'--set'")
+            raise click.BadParameter(f"cannot read {value!r}; write for example sizes.M=32768", param_hint=f"'{param.opts[0]}'")
     return values
 
 

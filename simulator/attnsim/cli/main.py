@@ -25,6 +25,8 @@ COMMANDS: dict[str, str] = {
     "sweep": "Many points at once: any field over a range, to Parquet, CSV or JSON lines.",
     "explain": "Show the equations, passes, footprints and formulas of a workload.",
     "recommend": "Choose window, stride, dilation and tiles of a neighborhood mask.",
+    "pareto": "Points of a sweep that no other point dominates: table and figure.",
+    "compare": "Two answers side by side: what changed, and which resource explains it.",
     "roofline": "Draw workloads under the roofs of machines (SVG, PDF or PNG).",
     "cost": "What a token of models costs, against context or size; as a figure, too.",
     "mask": "Draw a mask with its tiles: full, partial and skipped.",

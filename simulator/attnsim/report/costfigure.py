@@ -7,16 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import cos, hypot, log2, radians, sin
+from math import hypot, log2
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from attnsim.errors import UsageError
+from attnsim.report.axes import DOT, beside, data_of, dot_box, frame, handle, pixel_of, placer_of
 from attnsim.report.cost import CostPoint, CostTable, Resource, distinct
 from attnsim.report.export import write_files
 from attnsim.report.figure import COLORS, INK, LineStyle, check_ending, figure_bytes
-from attnsim.report.page import HEADING, LABEL, RIGHT, TICK, Page, text_width
-from attnsim.report.placing import Placer, Point, Shape, box, spread
+from attnsim.report.page import HEADING, LABEL, RIGHT, Page, text_width
+from attnsim.report.placing import Placer, Point, spread
 from attnsim.spec.span import count_text
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ STROKES: dict[Resource, LineStyle] = {"memory": "-", "compute": "--", "network":
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p")
 FIELDS = ("model", "machine", "workload")
 
-DPI, DOT = 200, 9.0  # pixels an inch; points of a dot with the room around it
+DPI = 200  # pixels an inch
 STEEP = 8.0
 """Largest over smallest value from which an axis is logarithmic; below, it starts at zero."""
 
@@ -98,7 +99,7 @@ def _lines(table: CostTable, kv: bool) -> Figure:
     by = distinct(table.points, *FIELDS)
     lines = series(table.points, by)
     kinds = [name for name in STROKES if any(point.resource == name for point in table.points)]
-    handles = [_handle(f"{name}-bound", linestyle=STROKES[name], color=INK) for name in kinds]
+    handles = [handle(f"{name}-bound", linestyle=STROKES[name], color=INK) for name in kinds]
     page = Page((2 if kv else 1, 1), text_width([line.label for line in lines], LABEL) + 0.3, _texts(table), handles)
     _line_panel(page.panel(0), table, lines, "usd_per_mtok", 1.0, "USD for a million tokens")
     if kv:
@@ -136,8 +137,8 @@ def _line_panel(axes: Axes, table: CostTable, lines: Sequence[_Series], name: st
     _value_axis(axes, values)
     axes.set_xlabel("context, tokens", fontsize=LABEL)
     axes.set_ylabel(ylabel, fontsize=LABEL)
-    _frame(axes)
-    placer = _placer(axes)
+    frame(axes)
+    placer = placer_of(axes)
     for line in lines:
         ends = [(float(point.context), getattr(point, name) / unit) for point in line.points]
         for index, (start, end) in enumerate(zip(ends, ends[1:], strict=False)):
@@ -146,18 +147,18 @@ def _line_panel(axes: Axes, table: CostTable, lines: Sequence[_Series], name: st
                 continue
             kinds = ("memory", "memory") if name == "kv_bytes" else (line.points[index].resource, line.points[index + 1].resource)
             _segment(axes, start, end, kinds, line.color)
-            placer.add((_pixel(axes, start), _pixel(axes, end)))
+            placer.add((pixel_of(axes, start), pixel_of(axes, end)))
         axes.plot(
             *zip(*ends, strict=True), line.marker, color=line.color, markersize=4.2, markeredgecolor="white", markeredgewidth=0.5, zorder=4
         )
         for end in ends:
-            placer.add(_dot(axes, end))
+            placer.add(dot_box(axes, end))
     _end_labels(axes, placer, [(line, (float(line.points[-1].context), getattr(line.points[-1], name) / unit)) for line in lines], high)
 
 
 def _segment(axes: Axes, start: Point, end: Point, kinds: tuple[Resource, Resource] | tuple[str, str], color: str) -> None:
     """A piece of a line; where its ends are bound by two resources the stroke changes half way on the paper."""
-    (x0, y0), (x1, y1) = (_pixel(axes, point) for point in (start, end))
+    (x0, y0), (x1, y1) = (pixel_of(axes, point) for point in (start, end))
     middle = axes.transData.inverted().transform(((x0 + x1) / 2, (y0 + y1) / 2))
     pieces = [(start, end, kinds[0])] if kinds[0] == kinds[1] else [(start, middle, kinds[0]), (middle, end, kinds[1])]
     for first, last, kind in pieces:
@@ -167,17 +168,17 @@ def _segment(axes: Axes, start: Point, end: Point, kinds: tuple[Resource, Resour
 def _end_labels(axes: Axes, placer: Placer, ends: Sequence[tuple[_Series, Point]], last: int) -> None:
     """Names: in the margin for lines that reach the last context, spread so that none lies over another; else beside the end."""
     frame, pixel = axes.get_window_extent(), axes.figure.dpi / 72
-    reaching = [(line, _pixel(axes, end)) for line, end in ends if end[0] == last]
+    reaching = [(line, pixel_of(axes, end)) for line, end in ends if end[0] == last]
     height = 1.18 * LABEL * pixel
     heights = spread([y for _, (_, y) in reaching], height, frame.y0 + height / 2, frame.y1 - height / 2)
     for (line, (x, y)), at in zip(reaching, heights, strict=True):
         elbow = frame.x1 + 4 * pixel
-        corners = [_data(axes, place) for place in ((x + 3 * pixel, y), (elbow, at), (elbow + 4 * pixel, at))]
+        corners = [data_of(axes, place) for place in ((x + 3 * pixel, y), (elbow, at), (elbow + 4 * pixel, at))]
         axes.plot(*zip(*corners, strict=True), color=line.color, linewidth=0.7, clip_on=False, zorder=2)
-        axes.text(*_data(axes, (elbow + 6 * pixel, at)), line.label, fontsize=LABEL, color=INK, va="center_baseline", ha="left", zorder=5)
+        axes.text(*data_of(axes, (elbow + 6 * pixel, at)), line.label, fontsize=LABEL, color=INK, va="center_baseline", ha="left", zorder=5)
     for line, end in ends:
         if end[0] != last:
-            _beside(axes, placer, end, line.label, line.color)
+            beside(axes, placer, end, line.label, line.color)
 
 
 def _scatters(table: CostTable) -> Figure:
@@ -186,9 +187,9 @@ def _scatters(table: CostTable) -> Figure:
     by = distinct(table.points, "machine", "workload")
     dots = series(table.points, by)
     kinds = [name for name in STROKES if any(point.resource == name for point in table.points)]
-    handles = [_handle(f"{name}-bound", marker=dots[0].marker, linestyle="none", **_face(name, INK)) for name in kinds]
+    handles = [handle(f"{name}-bound", marker=dots[0].marker, linestyle="none", **_face(name, INK)) for name in kinds]
     if by:
-        handles += [_handle(kind.label, marker=kind.marker, linestyle="none", color=kind.color) for kind in dots]
+        handles += [handle(kind.label, marker=kind.marker, linestyle="none", color=kind.color) for kind in dots]
     page = Page((min(2, len(contexts)), -(-len(contexts) // 2)), RIGHT, _texts(table), handles, HEADING)
     for number, context in enumerate(contexts):
         axes = page.panel(number)
@@ -202,24 +203,19 @@ def _scatter_panel(axes: Axes, dots: Sequence[tuple[_Series, CostPoint]]) -> Non
     _value_axis(axes, [point.usd_per_mtok for _, point in dots])
     axes.set_xlabel("activated parameters, 10⁹", fontsize=LABEL)
     axes.set_ylabel("USD for a million tokens", fontsize=LABEL)
-    _frame(axes)
-    placer = _placer(axes)
+    frame(axes)
+    placer = placer_of(axes)
     places = [(point.activated_parameters / 1e9, point.usd_per_mtok) for _, point in dots]
     for (kind, point), place in zip(dots, places, strict=True):
         axes.plot([place[0]], [place[1]], kind.marker, **_face(point.resource, kind.color), markersize=6, zorder=4)
-        placer.add(_dot(axes, place))
+        placer.add(dot_box(axes, place))
     named: list[tuple[str, Point]] = []
     for index in sorted(range(len(dots)), key=lambda index: _room(axes, places[index], places)):
-        model, (x, y) = dots[index][1].model, _pixel(axes, places[index])
+        model, (x, y) = dots[index][1].model, pixel_of(axes, places[index])
         # Dots of a model that touch have one name.
         if not any(name == model and hypot(x - u, y - v) < DOT * axes.figure.dpi / 72 for name, (u, v) in named):
-            _beside(axes, placer, places[index], model, dots[index][0].color)
+            beside(axes, placer, places[index], model, dots[index][0].color)
             named.append((model, (x, y)))
-
-
-def _dot(axes: Axes, place: Point) -> Shape:
-    side = DOT * axes.figure.dpi / 72
-    return box(_pixel(axes, place), side, side)
 
 
 def _face(resource: Resource, color: str) -> dict[str, Any]:
@@ -236,51 +232,8 @@ def _face(resource: Resource, color: str) -> dict[str, Any]:
 
 def _room(axes: Axes, place: Point, others: Sequence[Point]) -> float:
     """Distance to the nearest other dot, in pixels; the most crowded is named first."""
-    x, y = _pixel(axes, place)
-    return min((hypot(x - u, y - v) for u, v in (_pixel(axes, other) for other in others) if (u, v) != (x, y)), default=0.0)
-
-
-def _beside(axes: Axes, placer: Placer, place: Point, text: str, color: str) -> None:
-    """A name beside a dot, as near as there is room; farther away, with a line to it."""
-    pixel = axes.figure.dpi / 72
-    width, height = _size(axes, text)
-    x, y = _pixel(axes, place)
-    spots: list[Point] = []
-    leaders: list[Shape | None] = []
-    for reach in (5.5, 12.0, 20.0, 30.0, 42.0, 60.0):
-        for angle in (0, 180, 90, 270, 45, 135, 315, 225, 20, 160, 340, 200, 70, 110, 290, 250):
-            dx, dy = cos(radians(angle)), sin(radians(angle))
-            u, v = x + dx * reach * pixel + _sign(dx) * width / 2, y + dy * reach * pixel + _sign(dy) * height / 2
-            near = (min(max(x, u - width / 2), u + width / 2), min(max(y, v - height / 2), v + height / 2))
-            spots.append((u, v))
-            leaders.append(((x, y), near) if reach > 6 else None)
-    chosen = placer.place([box(spot, width, height) for spot in spots], (_dot(axes, place),), leaders)
-    if chosen is None:
-        return
-    leader = leaders[chosen]
-    if leader is not None:
-        axes.plot(*zip(*(_data(axes, end) for end in leader), strict=True), color=color, linewidth=0.6, zorder=2)
-    axes.text(*_data(axes, spots[chosen]), text, fontsize=LABEL, color=INK, va="center", ha="center", zorder=5)
-
-
-def _sign(value: float) -> float:
-    return 0.0 if abs(value) < 1e-9 else 1.0 if value > 0 else -1.0
-
-
-def _handle(label: str, **style: Any) -> Any:
-    from matplotlib.lines import Line2D
-
-    return Line2D([], [], label=label, **{"linewidth": 1.3, "markersize": 5.5, **style})
-
-
-def _frame(axes: Axes) -> None:
-    axes.grid(True, which="major", color="#E6E6E6", linewidth=0.6)
-    axes.set_axisbelow(True)
-    axes.tick_params(labelsize=TICK, length=2.5, width=0.6, pad=2)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    for side in ("left", "bottom"):
-        axes.spines[side].set_linewidth(0.6)
+    x, y = pixel_of(axes, place)
+    return min((hypot(x - u, y - v) for u, v in (pixel_of(axes, other) for other in others) if (u, v) != (x, y)), default=0.0)
 
 
 def _value_axis(axes: Axes, values: Sequence[float]) -> None:
@@ -310,28 +263,6 @@ def _context_ticks(axes: Axes, contexts: Sequence[int]) -> None:
     places = places[:: -(-len(places) // 11)]
     axes.set_xticks(places, [_tokens(int(place)) for place in places])
     axes.xaxis.set_minor_locator(NullLocator())
-
-
-def _placer(axes: Axes) -> Placer:
-    edge = axes.get_window_extent()
-    return Placer(((edge.x0, edge.y0), (edge.x1, edge.y0), (edge.x1, edge.y1), (edge.x0, edge.y1)))
-
-
-def _pixel(axes: Axes, point: Point) -> Point:
-    x, y = axes.transData.transform(point)
-    return float(x), float(y)
-
-
-def _data(axes: Axes, pixel: Point) -> Point:
-    x, y = axes.transData.inverted().transform(pixel)
-    return float(x), float(y)
-
-
-def _size(axes: Axes, text: str) -> tuple[float, float]:
-    probe = axes.text(0.5, 0.5, text, transform=axes.transAxes, fontsize=LABEL)
-    extent = probe.get_window_extent()
-    probe.remove()
-    return extent.width + 3, extent.height
 
 
 def _tokens(count: int) -> str:

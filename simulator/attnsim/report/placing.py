@@ -70,11 +70,13 @@ class Placer:
         """Mark a shape as drawn."""
         self.taken.append(shape)
 
-    def place(self, candidates: Sequence[Shape], ignore: Sequence[Shape] = (), leaders: Sequence[Shape | None] = ()) -> int | None:
+    def place(
+        self, candidates: Sequence[Shape], ignore: Sequence[Shape] = (), leaders: Sequence[Shape | None] = (), crowded: bool = True
+    ) -> int | None:
         """Index of the best candidate that lies inside the frame, and mark it as drawn; None when all leave the frame.
 
         `ignore` names drawn shapes that may be touched (a label sits on its own line). `leaders`: the line from a candidate to what it
-        names, which should touch nothing either and is marked with it.
+        names, which should touch nothing either and is marked with it. Without `crowded`, None also when no candidate is free.
         """
         best: tuple[int, int] | None = None
         for index, shape in enumerate(candidates):
@@ -87,7 +89,7 @@ class Placer:
                 best = (hits, index)
             if hits == 0:
                 break
-        if best is None:
+        if best is None or (best[0] and not crowded):
             return None
         self.add(candidates[best[1]])
         drawn = leaders[best[1]] if leaders else None
