@@ -1,0 +1,1 @@
+"""Search the schedule of a workload on a machine: `tune` is `attnsim.tune`."""
