@@ -1,7 +1,7 @@
 """attnsim: how fast an attention kernel can be on a machine, what stops it, and what it costs.
 
 `attnsim.run(workload, arch)` answers; everything else is reachable from its Report. `attnsim.recommend(workload, arch)` chooses the
-parameters of a neighborhood mask. Importing this package loads nothing but this file.
+parameters of a neighborhood mask, `attnsim.tune(workload, arch)` the schedule. Importing this package loads nothing but this file.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ if TYPE_CHECKING:
     from attnsim.api import run
     from attnsim.api.recommend import recommend
     from attnsim.evaluate.estimate import Report
+    from attnsim.explore.tune import tune
 
 __version__ = "0.1.0"
-__all__ = ["Report", "__version__", "recommend", "run"]
+__all__ = ["Report", "__version__", "recommend", "run", "tune"]
 
 
 def __getattr__(name: str) -> Any:
@@ -26,6 +27,10 @@ def __getattr__(name: str) -> Any:
         from attnsim.api import recommend
 
         return recommend.recommend
+    if name == "tune":
+        from attnsim.explore.tune.tune import tune
+
+        return tune
     raise AttributeError(f"module 'attnsim' has no attribute '{name}'")
 
 

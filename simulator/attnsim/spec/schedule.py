@@ -270,7 +270,9 @@ class ScheduleSpec(Spec):
         default_factory=dict, description="tensor -> memory level that holds its tile (smem, register, tmem, l2 on CPUs)"
     )
     buffers: dict[str, Size] = Field(default_factory=dict, description="tensor -> pipeline stages of its tile (default 1)")
-    registers: Registers | None = Field(default=None, description="registers beside the tiles; what `attnsim tune` holds other tiles against")
+    registers: Registers | None = Field(
+        default=None, description="registers beside the tiles; what `attnsim tune` holds other tiles against"
+    )
     accumulator_dtype: Dtype = "fp32"
     bindings: dict[str, UnitName] = Field(
         default_factory=dict, description="operation kind or Einsum -> unit; default: mac on the tensor unit, the rest on vector"

@@ -17,20 +17,13 @@ from attnsim.evaluate.evaluate import main_einsums
 from attnsim.evaluate.occupancy import REGISTER_GRANULE, occupancy
 from attnsim.evaluate.point import Point
 from attnsim.evaluate.work import accumulations, extents, parts_of
+from attnsim.explore.tune.search import Refusal
 from attnsim.explore.tune.space import Candidate
 from attnsim.schedule.schedule import Schedule
 from attnsim.spec.dtype import element_bytes
 from attnsim.units import format_quantity
 
 REGISTER_BYTES = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """A candidate that cannot be built: `limit` names what it exceeds, `message` gives both numbers."""
-
-    limit: str
-    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +110,9 @@ class Limits:
         if refusal is not None:
             return refusal
         if self.declares:
-            needed = min(-(-self.registers(candidate) // REGISTER_GRANULE) * REGISTER_GRANULE, self.point.machine.limits.registers_per_thread)
+            needed = min(
+                -(-self.registers(candidate) // REGISTER_GRANULE) * REGISTER_GRANULE, self.point.machine.limits.registers_per_thread
+            )
             candidate = replace(candidate, row=candidate.row.model_copy(update={"registers": needed}))
         return self._resident(candidate)
 

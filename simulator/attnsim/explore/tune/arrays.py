@@ -1,0 +1,174 @@
+"""The search of a mapping on PE arrays: tile sizes, the order of the loops over tiles, and which array runs which Einsum."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from itertools import permutations
+from typing import Any
+
+from attnsim.errors import InfeasibleError, UsageError
+from attnsim.evaluate.spatial.evaluate import evaluate_spatial
+from attnsim.evaluate.spatial.point import SpatialPoint
+from attnsim.explore.tune.answer import Tried
+from attnsim.explore.tune.search import Place, Problem, Refusal
+from attnsim.schedule.spatial import load_spatial_schedule
+from attnsim.spec.mapping import part_size
+
+VARIED = ("tiles", "order", "bindings")
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """A mapping: the choice on every axis that is not the schedule's own, by the axis' name."""
+
+    chosen: tuple[tuple[str, Hashable], ...] = ()
+
+
+@dataclass(frozen=True)
+class _Axis:
+    """kind: of `VARIED`; key: the rank or Einsum; the own choice first."""
+
+    kind: str
+    key: str
+    choices: tuple[Any, ...] = field(default=())
+
+    @property
+    def name(self) -> str:
+        return f"{self.kind} {self.key}".strip()
+
+
+class ArraySearch:
+    """A point on PE arrays and its space. Raises as `attnsim.tune`."""
+
+    def __init__(self, point: SpatialPoint, name: str, vary: Sequence[str]) -> None:
+        self.point, self.name = point, name
+        axes = [*_tiles(point), *_orders(point), *_bindings(point)]
+        kinds = dict.fromkeys(axis.kind for axis in axes)
+        for one in vary:
+            if one not in VARIED:
+                raise UsageError(f"on PE arrays tune varies {', '.join(VARIED)}, not {one!r}")
+            if one not in kinds:
+                has = ", ".join(kinds) or "none of what tune varies"
+                raise UsageError(f"schedule {point.schedule.name} has no {one} to vary; it has {has}")
+        self.axes = [axis for axis in axes if axis.kind in (vary or kinds)]
+        if not self.axes:
+            raise InfeasibleError(f"schedule {point.schedule.name} leaves nothing to vary: it partitions no rank and has no stage plan")
+        evaluate_spatial(point, name)
+
+    def problem(self) -> Problem[Mapped]:
+        """What is searched."""
+        return Problem({axis.name: len(axis.choices) for axis in self.axes}, self._fit, self._seconds, lambda one: len(one.chosen))
+
+    def _fit(self, place: Place) -> Mapped | Refusal | None:
+        return Mapped(tuple((axis.name, axis.choices[at]) for axis, at in zip(self.axes, place, strict=True) if at))
+
+    def _seconds(self, candidate: Mapped) -> float:
+        return evaluate_spatial(self._under(candidate), self.name).latency_s
+
+    def _under(self, candidate: Mapped) -> SpatialPoint:
+        if not candidate.chosen:
+            return self.point
+        data = {**self.point.schedule.doc.data, **self.changes(candidate)}
+        return replace(self.point, schedule=load_spatial_schedule(data))
+
+    def named(self, sizes: Mapping[str, int]) -> Mapped:
+        """The mapping with tiles somebody names. Raises UsageError for a rank the schedule does not partition."""
+        known = {axis.key: axis for axis in _tiles(self.point)}
+        unknown = sorted(set(sizes) - set(known))
+        if unknown:
+            has = ", ".join(known) or "no rank"
+            raise UsageError(f"tile: schedule {self.point.schedule.name} partitions no {', '.join(unknown)}; it partitions {has}")
+        return Mapped(tuple((known[rank].name, f"uniform_shape({size})") for rank, size in sizes.items()))
+
+    def same(self, candidate: Mapped) -> Any:
+        """What tells candidates apart where the rest changes nothing: equally fast ones differ in what changes nothing."""
+        return ()
+
+    def changes(self, candidate: Mapped) -> dict[str, Any]:
+        """The fields of the schedule's file that a mapping changes, whole."""
+        data = deepcopy(dict(self.point.schedule.doc.data))
+        kinds = set()
+        for name, choice in candidate.chosen:
+            kind, _, key = name.partition(" ")
+            kinds.add(kind)
+            if kind == "tiles":
+                data["mapping"]["partitioning"][key][-1] = choice
+            elif kind == "order":
+                data["mapping"]["loop-order"] = list(choice)  # type: ignore[call-overload]
+            else:
+                _move(data, key, str(choice))
+        plan = "stages" if data.get("stages") else "phases"
+        fields = {"tiles": "mapping", "order": "mapping", "bindings": plan}
+        return {field: data[field] for field in dict.fromkeys(fields[kind] for kind in sorted(kinds))}
+
+    def tried(self, candidate: Mapped) -> Tried:
+        """A mapping's answer."""
+        estimate = evaluate_spatial(self._under(candidate), self.name)
+        longest = max(estimate.phases, key=lambda phase: phase.latency_s)
+        facts = {"row_block": longest.row_block, "blocks": longest.blocks, "stall_cycles": longest.stall_cycles, "spilled": longest.spilled}
+        chosen = dict(candidate.chosen)
+        return Tried(
+            choice={
+                axis.name: chosen.get(axis.name, axis.choices[0]) for axis in self.axes if axis.name in chosen or axis.kind != "bindings"
+            },
+            own=not candidate.chosen,
+            latency_s=estimate.latency_s,
+            lower_bound_s=estimate.lower_bound_s,
+            bound=estimate.bound,
+            time_by_resource_s=estimate.time_by_resource_s,
+            facts=facts,
+        )
+
+    def notes(self) -> list[str]:
+        """What the search leaves out."""
+        return [] if self.point.schedule.spec.search is None else ["row blocks, stationarity and locations are the schedule's own search"]
+
+
+def _tiles(point: SpatialPoint) -> list[_Axis]:
+    """Innermost parts: the array's extent halved and doubled up to three times, no longer than the rank."""
+    axes = []
+    for rank, parts in point.schedule.spec.mapping.partitioning.items():
+        size = point.tiles.get(rank)
+        if size is None or part_size(parts[-1]).fits:
+            continue
+        other = [size >> down for down in range(3, 0, -1) if size >> down] + [size << up for up in range(1, 4)]
+        kept = [f"uniform_shape({length})" for length in other if length <= point.sizes[rank]]
+        axes.append(_Axis("tiles", rank, (parts[-1], *kept)))
+    return axes
+
+
+def _orders(point: SpatialPoint) -> list[_Axis]:
+    """Every order of the loops over tiles; those that no tile-by-tile fusion has are refused by the engine."""
+    own = tuple(point.schedule.spec.mapping.loop_order)
+    others = [order for order in permutations(own) if order != own]
+    return [_Axis("order", "", (own, *others))] if others else []
+
+
+def _bindings(point: SpatialPoint) -> list[_Axis]:
+    """For every Einsum of the stage plan its array, then the others that execute it."""
+    axes = []
+    for phase in point.schedule.spec.plan:
+        for stage in phase.stages:
+            for array, labels in stage.items():
+                for label in labels:
+                    kinds = [term.kind for term in point.cascade.by_label[label].terms]
+                    others = [name for name, one in point.machine.arrays.items() if name != array and one.executes(kinds)]
+                    if others:
+                        axes.append(_Axis("bindings", label, (array, *others)))
+    return axes
+
+
+def _move(data: dict[str, Any], label: str, array: str) -> None:
+    """Put an Einsum on another array of its stage, in the order of the cascade's file there."""
+    plans = [data["stages"]] if data.get("stages") else [phase["stages"] for phase in data["phases"]]
+    for plan in plans:
+        for stage in plan:
+            for name, labels in list(stage.items()):
+                if label in labels:
+                    labels.remove(label)
+                    if not labels:
+                        del stage[name]
+                    stage.setdefault(array, []).append(label)
+                    return
