@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from attnsim.api import run
     from attnsim.api.recommend import recommend
     from attnsim.evaluate.estimate import Report
-    from attnsim.explore.tune import tune
+    from attnsim.explore.tune.tuning import tune
 
 __version__ = "0.1.0"
 __all__ = ["Report", "__version__", "recommend", "run", "tune"]
@@ -28,9 +28,9 @@ def __getattr__(name: str) -> Any:
 
         return recommend.recommend
     if name == "tune":
-        from attnsim.explore.tune.tune import tune
+        from attnsim.explore.tune import tuning
 
-        return tune
+        return tuning.tune
     raise AttributeError(f"module 'attnsim' has no attribute '{name}'")
 
 

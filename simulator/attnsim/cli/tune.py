@@ -69,9 +69,9 @@ def command(
 ) -> None:
     """Search the schedule of a workload: tiles, CTAs, order, stages and splits, or a mapping on PE arrays.
 
-    Lists the fastest schedules with why the first beats the next and the schedule's own, and how far it is from the lower bound. A candidate
-    is refused where registers, tensor memory, shared memory, threads or CTAs of a processor do not hold it, or where it keeps fewer warps on
-    one than the constants of the schedule were found with.
+    Lists the fastest schedules with why the first beats the next and the schedule's own, and how far it is from the lower bound. Refused
+    is what registers, tensor memory, shared memory, threads or CTAs of a processor do not hold, and what keeps fewer warps on one than the
+    constants of the schedule were found with.
 
     With -o FILE.yaml the best schedule is written as a file for `attnsim run --schedule FILE.yaml`, and the answer still goes to stdout.
     """

@@ -49,9 +49,9 @@ class Tuning:
     """What was asked, tried and found; its repr is the text the command line prints.
 
     varied: number of choices by what is varied; method: exhaustive, or optuna where more fit than could be tried; candidates: looked at;
-    evaluated: timed by the engine; refused: by limit, examples: a message of each. results: the fastest first; own: the schedule as its file
-    has it; asked: the tile that was named, if any. reasons: why the best beats the runner-up, and the schedule's own. document: the winning
-    schedule as a file that extends the schedule; notes: what the search leaves out.
+    evaluated: timed by the engine; refused: by limit, examples: a message of each. results: the fastest first; own: the schedule as its
+    file has it; asked: the tile that was named, if any. reasons: why the best beats the runner-up, and the schedule's own. document: the
+    winning schedule as a file that extends the schedule; notes: what the search leaves out.
     """
 
     workload_name: str

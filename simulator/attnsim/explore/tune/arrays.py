@@ -140,10 +140,20 @@ def _tiles(point: SpatialPoint) -> list[_Axis]:
 
 
 def _orders(point: SpatialPoint) -> list[_Axis]:
-    """Every order of the loops over tiles; those that no tile-by-tile fusion has are refused by the engine."""
+    """The orders of the loops over tiles that a tile-by-tile fusion can have, where there are several."""
     own = tuple(point.schedule.spec.mapping.loop_order)
-    others = [order for order in permutations(own) if order != own]
+    others = [order for order in permutations(own) if order != own and _legal(point, order)]
     return [_Axis("order", "", (own, *others))] if others else []
+
+
+def _legal(point: SpatialPoint, order: tuple[str, ...]) -> bool:
+    spec = point.schedule.spec
+    mapping = spec.mapping.model_copy(update={"loop_order": list(order)})
+    try:
+        replace(point.schedule, spec=spec.model_copy(update={"mapping": mapping})).outer(point.cascade)
+    except InfeasibleError:
+        return False
+    return True
 
 
 def _bindings(point: SpatialPoint) -> list[_Axis]:

@@ -114,7 +114,7 @@ class KernelSearch:
         if limits.spilled:
             names = ", ".join(limits.spilled)
             notes.append(
-                f"{names} of the schedule's own tile fits into no registers beside the others; every candidate hands it over in shared memory"
+                f"{names}: the registers do not hold the schedule's own tile beside the others; every candidate has it in shared memory"
             )
         if limits.warps:
             notes.append(

@@ -6,8 +6,8 @@ running results the whole time; of an elementwise Einsum the result takes the pl
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import ceil, prod
 
@@ -101,12 +101,16 @@ class Limits:
     spilled: tuple[str, ...] = ()
     declares: bool = False
     shares_fill: bool = False
+    _known: dict[Hashable, Refusal | None] = field(default_factory=dict, compare=False, repr=False)
 
     def fit(self, candidate: Candidate) -> Candidate | Refusal:
         """The candidate with the registers it needs and its share of exposed fills, or the first limit it exceeds; no engine is asked."""
         if self.point.machine.kind != "gpu":
             return candidate
-        refusal = self._tensor_memory(candidate) or self._registers(candidate)
+        tile = (tuple(candidate.sizes.items()), candidate.warps, candidate.ctas)  # what these limits depend on, of all that is varied
+        if tile not in self._known:
+            self._known[tile] = self._tensor_memory(candidate) or self._registers(candidate)
+        refusal = self._known[tile]
         if refusal is not None:
             return refusal
         if self.declares:
@@ -214,9 +218,10 @@ def limits_of(point: Point, own: Candidate) -> Limits:
     granted = int(own.row.registers or bare.granted(own))
     if together and known is not None and bare.registers(own) + known.beside > granted:
         moved = spec.model_copy(update={"resident": {**spec.resident, **dict.fromkeys(together, _near(point))}})
-        bare = replace(bare, point=replace(point, schedule=Schedule(moved, point.schedule.doc)), spilled=together, together=())
+        elsewhere = replace(point, schedule=Schedule(moved, point.schedule.doc))
+        bare = replace(bare, point=elsewhere, spilled=together, together=(), _known={})
     left = max(0, granted - bare.registers(own))
-    return replace(bare, beside=left if known is None else min(left, int(known.beside)))
+    return replace(bare, beside=left if known is None else min(left, int(known.beside)), _known={})
 
 
 def _near(point: Point) -> str:

@@ -25,8 +25,8 @@ class Refusal:
 class Problem(Generic[C]):
     """What is searched.
 
-    axes: how many choices each has, by name, the schedule's own first; fit: the candidate at a place, why there is none, or None where it is
-    another one over again; seconds: what the engine says of it; changed: in how many things it differs from the schedule's own.
+    axes: how many choices each has, by name, the schedule's own first; fit: the candidate at a place, why there is none, or None where it
+    is another one over again; seconds: what the engine says of it; changed: in how many things it differs from the schedule's own.
     """
 
     axes: Mapping[str, int]

@@ -184,7 +184,7 @@ def space_of(point: Point, vary: Sequence[str] = ()) -> Space:
         raise InfeasibleError(f"tune varies fused kernels that walk one rank; schedule {spec.name} is none")
     row = point.schedule.tile(point.context)
     own = Candidate(row.model_copy(update={"when": None}))
-    axes = [Axis("tiles", _tiles(point, own.row)), Axis("order", _orders(point))]
+    axes = [Axis("tiles", _tiles(point, own.row)), Axis("order", _orders(point))]  # the last one varies fastest
     if row.ctas:
         axes.append(Axis("ctas", tuple(dict.fromkeys((int(row.ctas), *range(1, MOST_CTAS + 1))))))
     if spec.buffers:
@@ -213,16 +213,28 @@ def named_tile(space: Space, sizes: Mapping[str, int]) -> tuple[Candidate, ...]:
     if unknown:
         raise UsageError(f"tile: schedule {space.point.schedule.name} has no tile of {', '.join(unknown)}; it has {', '.join(own.sizes())}")
     made = {**own.sizes(), **fields}
-    spread = _spread(space.point, own)
-    warps = [int(sizes["warps"])] if "warps" in sizes else [one for one, each in _coupled(space.point, own) if one * each == made[spread]]
-    if own.warps and not warps:
-        rows = sorted({one * each for one, each in _coupled(space.point, own)})
+    spread, coupled = _spread(space.point, own), _coupled(space.point, own)
+    step, walked = _step(space.point), space.point.schedule.sequential[-1]
+    if walked in fields and fields[walked] % step:
         raise InfeasibleError(
-            f"tile {spread} {made[spread]}: limited by rows: the kernel is written for {', '.join(map(str, rows))} rows, "
-            f"as its instructions and warps cover them (name warps to try others)"
+            f"tile {walked} {fields[walked]}: limited by instructions: {space.point.tensor_path} of {space.point.machine.name} takes "
+            f"multiples of {step} in {space.point.dtype}"
+        )
+    warps: list[int | None] = [int(sizes["warps"])] if "warps" in sizes else [one for one, each in coupled if one * each == made[spread]]
+    if own.warps and not warps:
+        rows = ", ".join(map(str, sorted({one * each for one, each in coupled})))
+        raise InfeasibleError(
+            f"tile {spread} {made[spread]}: limited by rows: the warps of schedule {space.point.schedule.name} cover {rows} rows; "
+            "name other warps to try others (warps=4)"
         )
     ctas = {"ctas": sizes["ctas"]} if "ctas" in sizes else {}
-    return tuple(Candidate(_row(own, made, one, **ctas)) for one in (warps or [None]))
+    return tuple(Candidate(own.model_copy(update={**fields, "warps": one, **ctas})) for one in (warps or [None]))
+
+
+def _step(point: Point) -> int:
+    """Keys are multiples of what one matrix instruction reduces over, 1 where the machine's file does not say."""
+    path = point.machine.path("tensor", point.tensor_path) if point.tensor_path else None
+    return 1 if path is None or path.depth_bytes is None else max(1, int(path.depth_bytes // point.element))
 
 
 def _row(own: Tile, sizes: Mapping[str, int], warps: int | None, **more: Any) -> Tile:
@@ -263,8 +275,7 @@ def _tiles(point: Point, own: Tile) -> tuple[Tile, ...]:
         lengths = _powers(sizes[walked])
     else:
         pairs = [(warps, warps * each) for warps, each in _coupled(point, own)]
-        step = max(1, int(path.depth_bytes // point.element))
-        lengths = list(range(step, LONGEST_TILE + 1, step))
+        lengths = list(range(_step(point), LONGEST_TILE + 1, _step(point)))
     made: dict[tuple[Any, ...], Tile] = {(own.warps, *sizes.items()): own}
     for warps, rows in pairs:
         for length in lengths:
@@ -279,5 +290,7 @@ def _powers(size: int) -> list[int]:
 
 
 def _orders(point: Point) -> tuple[str | None, ...]:
+    if point.context["mask"] == "dense":
+        return (None,)  # all CTAs take as long, in whatever order
     own = point.schedule.order(point.context)
     return (None, *(name for name in ("launch", "longest-first") if name != own)) if own in ("launch", "longest-first") else (None,)

@@ -8,7 +8,7 @@ from typing import Any
 from attnsim.api.documents import Ref, placed, question, workload_spec
 from attnsim.errors import InfeasibleError, SpecError, UsageError
 from attnsim.explore.tune.answer import Tried, Tuning
-from attnsim.explore.tune.reasons import comparison
+from attnsim.explore.tune.reasons import common_choices, comparison
 from attnsim.explore.tune.search import distinct, search
 from attnsim.machine.spatial import SpatialMachine
 from attnsim.spec import library
@@ -34,9 +34,9 @@ def tune(
 ) -> Tuning:
     """The fastest schedules of a workload on a machine, as the engine of `attnsim.run` times them, under what the machine can hold.
 
-    workload, arch, schedule, sets, overrides: as of `attnsim.run`. vary: tiles, ctas, order, stages, split of a kernel on processors; tiles,
-    order, bindings of a mapping on PE arrays; left out: all that the schedule has. tile: a tile to compare with the best, by rank (and
-    `warps`, `ctas`). limit: most candidates timed one by one; where more fit, Optuna chooses `trials` of them from `seed`.
+    workload, arch, schedule, sets, overrides: as of `attnsim.run`. vary: tiles, ctas, order, stages, split of a kernel on processors;
+    tiles, order, bindings of a mapping on PE arrays; left out: all that the schedule has. tile: a tile to compare with the best, by rank
+    (and `warps`, `ctas`). limit: most candidates timed one by one; where more fit, Optuna chooses `trials` of them from `seed`.
 
     Returns:
         Tuning: ``results`` the fastest first, at most `top`; ``repr`` is the text, ``to_dict()`` the JSON, ``schedule_yaml()`` the best
@@ -118,11 +118,12 @@ def _own(asked_of: Any, problem: Any) -> Tried:
 
 def _reasons(results: Sequence[Tried], own: Tried) -> tuple[str, ...]:
     best = results[0]
+    common = common_choices((*results, own))
     lines: list[str] = ["the schedule's own"] if best.own else []
     if len(results) > 1:
-        lines += comparison(best, results[1], "the runner-up")
+        lines += comparison(best, results[1], "the runner-up", common)
     if not best.own and (len(results) < 2 or not results[1].own):
-        lines += comparison(best, own, "the schedule's own")
+        lines += comparison(best, own, "the schedule's own", common)
     return tuple(lines)
 
 
