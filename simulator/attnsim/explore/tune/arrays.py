@@ -6,6 +6,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from itertools import permutations
+from math import prod
 from typing import Any
 
 from attnsim.errors import InfeasibleError, UsageError
@@ -17,6 +18,7 @@ from attnsim.schedule.spatial import load_spatial_schedule
 from attnsim.spec.mapping import part_size
 
 VARIED = ("tiles", "order", "bindings")
+OPERANDS = 2  #: of an operation under way in a PE
 
 
 @dataclass(frozen=True)
@@ -64,8 +66,11 @@ class ArraySearch:
     def _fit(self, place: Place) -> Mapped | Refusal | None:
         return Mapped(tuple((axis.name, axis.choices[at]) for axis, at in zip(self.axes, place, strict=True) if at))
 
-    def _seconds(self, candidate: Mapped) -> float:
-        return evaluate_spatial(self._under(candidate), self.name).latency_s
+    def _seconds(self, candidate: Mapped) -> float | Refusal:
+        point = self._under(candidate)
+        estimate = evaluate_spatial(point, self.name)
+        refusal = _registers(point, estimate.lag) if candidate.chosen else None
+        return estimate.latency_s if refusal is None else refusal
 
     def _under(self, candidate: Mapped) -> SpatialPoint:
         if not candidate.chosen:
@@ -74,13 +79,21 @@ class ArraySearch:
         return replace(self.point, schedule=load_spatial_schedule(data))
 
     def named(self, sizes: Mapping[str, int]) -> Mapped:
-        """The mapping with tiles somebody names. Raises UsageError for a rank the schedule does not partition."""
+        """The mapping with tiles somebody names.
+
+        Raises:
+            UsageError: a rank the schedule does not partition. InfeasibleError: tiles that do not fit, with the limit.
+        """
         known = {axis.key: axis for axis in _tiles(self.point)}
         unknown = sorted(set(sizes) - set(known))
         if unknown:
             has = ", ".join(known) or "no rank"
             raise UsageError(f"tile: schedule {self.point.schedule.name} partitions no {', '.join(unknown)}; it partitions {has}")
-        return Mapped(tuple((known[rank].name, f"uniform_shape({size})") for rank, size in sizes.items()))
+        candidate = Mapped(tuple((known[rank].name, f"uniform_shape({size})") for rank, size in sizes.items()))
+        seconds = self._seconds(candidate)
+        if isinstance(seconds, Refusal):
+            raise InfeasibleError(f"limited by {seconds.limit}: {seconds.message}")
+        return candidate
 
     def same(self, candidate: Mapped) -> Any:
         """What tells candidates apart where the rest changes nothing: equally fast ones differ in what changes nothing."""
@@ -100,8 +113,10 @@ class ArraySearch:
             else:
                 _move(data, key, str(choice))
         plan = "stages" if data.get("stages") else "phases"
-        fields = {"tiles": "mapping", "order": "mapping", "bindings": plan}
-        return {field: data[field] for field in dict.fromkeys(fields[kind] for kind in sorted(kinds))}
+        fields = {"tiles": ("mapping",), "order": ("mapping",), "bindings": (plan, "interleave")}
+        if "bindings" in kinds:  # Einsums that went apart cannot alternate on one array any more
+            data["interleave"] = [group for group in data.get("interleave", []) if len({_array_of(data, label) for label in group}) == 1]
+        return {field: data[field] for kind in sorted(kinds) for field in fields[kind]}
 
     def tried(self, candidate: Mapped) -> Tried:
         """A mapping's answer."""
@@ -124,6 +139,44 @@ class ArraySearch:
     def notes(self) -> list[str]:
         """What the search leaves out."""
         return [] if self.point.schedule.spec.search is None else ["row blocks, stationarity and locations are the schedule's own search"]
+
+
+def _registers(point: SpatialPoint, lag: Mapping[str, int]) -> Refusal | None:
+    """Tiles that stay in the PEs of an array between its Einsums have to fit into their registers, beside two operands.
+
+    A PE that is given several elements of a tile holds as many, of every tile under way between the one that is computed and the one that
+    is read (`lag`).
+    """
+    place = {
+        label: array for phase in point.schedule.spec.plan for stage in phase.stages for array, some in stage.items() for label in some
+    }
+    held: dict[str, dict[str, int]] = {}
+    for einsum in point.cascade.einsums:
+        name = place.get(einsum.label, "")
+        readers = [other.label for other in point.cascade.consumers(einsum.label) if place.get(other.label) == name]
+        if not name or not readers or einsum.output.iterative:
+            continue
+        shape = point.machine.arrays[name].shape
+        space = point.schedule.space(point.cascade, einsum, name, len(shape))
+        if space is None or not all(space) or not {rank for ranks in space for rank in ranks} <= set(einsum.output.ranks):
+            continue
+        each = prod(-(-prod(_size(point, rank) for rank in ranks) // length) for ranks, length in zip(space, shape, strict=True))
+        held.setdefault(name, {})[einsum.label] = each * (1 + max(lag.get(label, 0) for label in readers) - lag.get(einsum.label, 0))
+    for name, tensors in held.items():
+        registers = point.machine.arrays[name].registers
+        needed = sum(tensors.values()) + OPERANDS
+        if registers is not None and needed > registers.words:
+            shown = ", ".join(f"{label} {words}" for label, words in tensors.items())
+            tile = " x ".join(f"{rank} {size}" for rank, size in point.tiles.items())
+            message = f"tile {tile} needs {needed} words in a PE of {name} ({shown}, {OPERANDS} operands); it has {registers.words}"
+            return Refusal("registers of the PEs", message)
+    return None
+
+
+def _size(point: SpatialPoint, rank: str) -> int:
+    """Elements of a rank in one tile."""
+    whole = point.cascade.whole(rank)
+    return point.tiles.get(whole, point.resolved[rank])
 
 
 def _tiles(point: SpatialPoint) -> list[_Axis]:
@@ -170,10 +223,17 @@ def _bindings(point: SpatialPoint) -> list[_Axis]:
     return axes
 
 
+def _plans(data: dict[str, Any]) -> list[list[dict[str, list[str]]]]:
+    return [data["stages"]] if data.get("stages") else [phase["stages"] for phase in data["phases"]]
+
+
+def _array_of(data: dict[str, Any], label: str) -> str:
+    return next(array for plan in _plans(data) for stage in plan for array, labels in stage.items() if label in labels)
+
+
 def _move(data: dict[str, Any], label: str, array: str) -> None:
     """Put an Einsum on another array of its stage, in the order of the cascade's file there."""
-    plans = [data["stages"]] if data.get("stages") else [phase["stages"] for phase in data["phases"]]
-    for plan in plans:
+    for plan in _plans(data):
         for stage in plan:
             for name, labels in list(stage.items()):
                 if label in labels:

@@ -26,12 +26,13 @@ class Problem(Generic[C]):
     """What is searched.
 
     axes: how many choices each has, by name, the schedule's own first; fit: the candidate at a place, why there is none, or None where it
-    is another one over again; seconds: what the engine says of it; changed: in how many things it differs from the schedule's own.
+    is another one over again; seconds: what the engine says of it, or a limit that only its answer shows; changed: in how many things it
+    differs from the schedule's own.
     """
 
     axes: Mapping[str, int]
     fit: Callable[[Place], C | Refusal | None]
-    seconds: Callable[[C], float]
+    seconds: Callable[[C], float | Refusal]
     changed: Callable[[C], int]
 
     def places(self) -> Iterator[Place]:
@@ -87,7 +88,9 @@ def _ask(problem: Problem[C], found: Found[C], candidate: C) -> float | None:
     try:
         seconds = problem.seconds(candidate)
     except (InfeasibleError, SpecError) as error:
-        found.refuse(Refusal(*_named(error)))
+        seconds = Refusal(*_named(error))
+    if isinstance(seconds, Refusal):
+        found.refuse(seconds)
         return None
     found.results.append((candidate, seconds))
     return seconds
