@@ -220,6 +220,8 @@ def named_tile(space: Space, sizes: Mapping[str, int]) -> tuple[Candidate, ...]:
             f"tile {walked} {fields[walked]}: limited by instructions: {space.point.tensor_path} of {space.point.machine.name} takes "
             f"multiples of {step} in {space.point.dtype}"
         )
+    if "warps" in sizes:
+        _check_rows(space.point, spread, made[spread], int(sizes["warps"]))
     warps: list[int | None] = [int(sizes["warps"])] if "warps" in sizes else [one for one, each in coupled if one * each == made[spread]]
     if own.warps and not warps:
         rows = ", ".join(map(str, sorted({one * each for one, each in coupled})))
@@ -229,6 +231,17 @@ def named_tile(space: Space, sizes: Mapping[str, int]) -> tuple[Candidate, ...]:
         )
     ctas = {"ctas": sizes["ctas"]} if "ctas" in sizes else {}
     return tuple(Candidate(own.model_copy(update={**fields, "warps": one, **ctas})) for one in (warps or [None]))
+
+
+def _check_rows(point: Point, rank: str, rows: int, warps: int) -> None:
+    """Refuse warps that a matrix instruction does not cover. Raises InfeasibleError."""
+    if not point.tensor_path:
+        return
+    path = point.machine.path("tensor", point.tensor_path)
+    step = path.rows or path.warp_rows * warps
+    if rows % step:
+        covered = f"{path.name} of {point.machine.name} covers multiples of {step} rows"
+        raise InfeasibleError(f"tile {rank} {rows} in {warps} warps: limited by instructions: {covered}")
 
 
 def _step(point: Point) -> int:

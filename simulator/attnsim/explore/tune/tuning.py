@@ -50,7 +50,7 @@ def tune(
         if value < 1:
             raise UsageError(f"{name} must be at least 1, not {value}")
     document, machine, named = question(workload, arch, schedule, sets, overrides)
-    spec = workload_spec(document)
+    spec = workload_spec(document) if document.data.get("kind") in ("kernel", None) else None
     if not isinstance(spec, KernelWorkload):
         raise SpecError(document.issue(("kind",), "tune takes a kernel: write kind: kernel, with its cascade and sizes"))
     try:
