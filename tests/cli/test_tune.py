@@ -22,7 +22,12 @@ def test_text_is_the_repr_of_the_answer(call: Any) -> None:
     found = attnsim.tune("llama3-8b-prefill", "a100_sxm_80gb", "flash-attention-2", vary=["tiles"], top=3, sets=SETS)
     assert done.out == repr(found) + "\n"
     assert "  refused   88 by registers, 8 by warps to hide latency\n" in done.out
-    assert "P 128 x M 64, warps 4 (own)" in done.out and "x the lower bound" in done.out and "faster than the runner-up" in done.out
+    assert (
+        "P 128 x M 64, warps 4: 236 us" in done.out
+        and " (own) " in done.out
+        and "x the lower bound" in done.out
+        and "faster than the runner-up" in done.out
+    )
 
 
 def test_json_and_csv_hold_the_same(call: Any) -> None:
