@@ -27,6 +27,7 @@ COMMANDS: dict[str, str] = {
     "recommend": "Choose window, stride, dilation and tiles of a neighborhood mask.",
     "pareto": "Points of a sweep that no other point dominates: table and figure.",
     "compare": "Two answers side by side: what changed, and which resource explains it.",
+    "tune": "Search tiles, CTAs, splits and order of a schedule for the fastest, and why it is.",
     "roofline": "Draw workloads under the roofs of machines (SVG, PDF or PNG).",
     "cost": "What a token of models costs, against context or size; as a figure, too.",
     "mask": "Draw a mask with its tiles: full, partial and skipped.",

@@ -137,7 +137,7 @@ def _unit(name: str, unit: UnitSpec) -> Unit:
     if unit.uniform is not None:
         rates = {op: _copy({ANY: unit.uniform.rate.value}) for op in unit.uniform.ops}
     rates |= {op: _values(by_dtype) for op, by_dtype in unit.rates.items()}
-    paths = {key: Path(key, path.fraction.value, path.rows, path.warp_rows) for key, path in unit.paths.items()}
+    paths = {key: Path(key, path.fraction.value, path.rows, path.warp_rows, path.depth) for key, path in unit.paths.items()}
     return Unit(name, unit.clock, _copy(rates), _copy(paths))
 
 

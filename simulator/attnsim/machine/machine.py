@@ -28,13 +28,15 @@ class Path:
     """An instruction path to a unit: the share of the unit's rate it reaches, and the rows of the output one matrix instruction covers.
 
     `rows`: of an instruction that all warps of a CTA (or a warpgroup) issue together; None where every warp issues its own, which covers
-    the warp's share of the tile and at least `warp_rows`.
+    the warp's share of the tile and at least `warp_rows`. `depth_bytes`: of one row of an operand that an instruction reduces over, where
+    the file says so.
     """
 
     name: str
     fraction: float
     rows: int | None
     warp_rows: int = 1
+    depth_bytes: float | None = None
 
     def covered(self, tile_rows: int, warps: int) -> int:
         """Rows over which one read of the other operand is shared, in a tile of `tile_rows` computed by `warps` warps."""

@@ -84,6 +84,8 @@ def _name_faults(schedule: Schedule, cascades: tuple[Cascade, ...]) -> Iterator[
     yield from known(("block_mask",), ((name, name) for name in spec.block_mask or ()), positions, "rank of positions")
     yield from known(("resident",), ((name, name) for name in spec.resident), tensors, "tensor")
     yield from known(("buffers",), ((name, name) for name in spec.buffers), tensors, "tensor")
+    if spec.registers is not None:
+        yield from known(("registers", "together"), enumerate(spec.registers.together), tensors, "tensor")
     yield from known(("bindings",), ((name, name) for name in spec.bindings), labels | OPERATIONS | {"default"}, "operation or Einsum")
     yield from known(("constants", "executed"), ((name, name) for name in spec.constants.executed), labels, "Einsum")
     if isinstance(spec.fusion, list):

@@ -17,7 +17,7 @@ from attnsim.spec import library
 from attnsim.spec.base import FieldError, Spec
 from attnsim.spec.calibration import Calibrations, KernelConstants
 from attnsim.spec.link import LinkSpec
-from attnsim.spec.quantity import Between, Factor, Size
+from attnsim.spec.quantity import Between, Bytes, Factor, Size
 from attnsim.spec.sourced import (
     Group,
     Sourced,
@@ -70,12 +70,14 @@ class PathSpec(Group):
     """One instruction path to a unit: the share of the unit's rate it reaches, and the rows of the output one matrix instruction covers.
 
     ``rows``: of an instruction issued for several warps together (wgmma, tcgen05, a tile unit). Left out: every warp issues its own,
-    which covers the warp's share of the tile rows and at least ``warp_rows``.
+    which covers the warp's share of the tile rows and at least ``warp_rows``. ``depth``: bytes of one row of an operand that an instruction
+    reduces over, so that tiles are multiples of so many elements.
     """
 
     fraction: SourcedShare
     rows: Size | None = None
     warp_rows: Size = 1
+    depth: Bytes | None = None
 
     @model_validator(mode="after")
     def _one_issuer(self) -> PathSpec:

@@ -164,6 +164,19 @@ class Split(Spec):
     source: str = ""
 
 
+class Registers(Spec):
+    """Where the registers of a CTA go that hold no tile; with what `resident` keeps in registers, which tiles the code can be built for."""
+
+    beside: Size = Field(description="per thread of a computing warp: addresses, row maxima and sums, operands on their way")
+    producer_warps: Annotated[int, Whole(0)] = Field(default=0, description="warps that only load; `warps` of a tile row leaves them out")
+    producer: Size = Field(default=24, description="per thread of a producer warp (setmaxnreg)")
+    together: list[str] = Field(
+        default_factory=list,
+        description="tensors held beside what they are made from, since the next tile's is computed meanwhile; any other takes its place",
+    )
+    source: str = Field(min_length=1)
+
+
 class HelperKernel(Spec):
     """A small kernel beside the main one that streams whole tensors through memory."""
 
@@ -257,6 +270,9 @@ class ScheduleSpec(Spec):
         default_factory=dict, description="tensor -> memory level that holds its tile (smem, register, tmem, l2 on CPUs)"
     )
     buffers: dict[str, Size] = Field(default_factory=dict, description="tensor -> pipeline stages of its tile (default 1)")
+    registers: Registers | None = Field(
+        default=None, description="registers beside the tiles; what `attnsim tune` holds other tiles against"
+    )
     accumulator_dtype: Dtype = "fp32"
     bindings: dict[str, UnitName] = Field(
         default_factory=dict, description="operation kind or Einsum -> unit; default: mac on the tensor unit, the rest on vector"
