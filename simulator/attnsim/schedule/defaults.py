@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Literal
 
 from attnsim.errors import InfeasibleError, Issue, SpecError
-from attnsim.schedule.condition import ConditionError, Value, compile_condition, holds
+from attnsim.schedule.choice import Choice
+from attnsim.schedule.condition import ConditionError, Value, compile_condition
 from attnsim.schedule.schedule import Schedule, load_schedule
 from attnsim.schedule.spatial import SpatialSchedule, load_spatial_schedule
 from attnsim.spec import library
@@ -56,6 +57,17 @@ def default_rules() -> DefaultRules:
     return _rules[key]
 
 
+_choices: dict[int, Choice[DefaultRule]] = {}  # by identity of the list, which the choice holds
+
+
+def _chosen(context: Mapping[str, Value]) -> DefaultRule | None:
+    rules = default_rules().rules
+    choice = _choices.get(id(rules))
+    if choice is None:
+        choice = _choices[id(rules)] = Choice(rules)
+    return choice.first(context)
+
+
 def default_schedule(context: Mapping[str, Value]) -> Schedule:
     """The schedule of the first rule whose condition holds.
 
@@ -64,9 +76,9 @@ def default_schedule(context: Mapping[str, Value]) -> Schedule:
     Raises:
         InfeasibleError: no rule covers the machine and sizes.
     """
-    for rule in default_rules().rules:
-        if holds(rule.when, context):
-            return load_schedule(rule.schedule)
+    rule = _chosen(context)
+    if rule is not None:
+        return load_schedule(rule.schedule)
     raise InfeasibleError(
         f"no default schedule for cascade {context['cascade']} in {context['dtype']} on {context['isa']}; "
         f"name one with `schedule:` (attnsim list schedule)"
@@ -79,9 +91,9 @@ def default_spatial_schedule(context: Mapping[str, Value]) -> SpatialSchedule:
     Raises:
         InfeasibleError: no rule covers the machine.
     """
-    for rule in default_rules().rules:
-        if holds(rule.when, context):
-            return load_spatial_schedule(rule.schedule)
+    rule = _chosen(context)
+    if rule is not None:
+        return load_spatial_schedule(rule.schedule)
     raise InfeasibleError(
         f"no default schedule for cascade {context['cascade']} on PE arrays; name one with `schedule:` (attnsim list schedule)"
     )
