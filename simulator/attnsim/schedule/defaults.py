@@ -31,7 +31,7 @@ class DefaultRules(Spec):
     rules: list[DefaultRule]
 
 
-_rules: dict[str, DefaultRules] = {}
+_rules: dict[str, tuple[DefaultRules, Choice[DefaultRule]]] = {}  # by search path of the library
 
 
 def default_rules() -> DefaultRules:
@@ -40,10 +40,13 @@ def default_rules() -> DefaultRules:
     Raises:
         SpecError: with file, line and column of every mistake.
     """
-    path = library.data_file("workloads/default_schedules.yaml")
-    key = str(path)
+    return _read()[0]
+
+
+def _read() -> tuple[DefaultRules, Choice[DefaultRule]]:
+    key = library.search_path()
     if key not in _rules:
-        document = load_yaml(path)
+        document = load_yaml(library.data_file("workloads/default_schedules.yaml"))
         rules = validate(DefaultRules, document)
         issues: list[Issue] = []
         for index, rule in enumerate(rules.rules):
@@ -53,19 +56,8 @@ def default_rules() -> DefaultRules:
                 issues.append(document.issue(("rules", index, "when"), str(error)))
         if issues:
             raise SpecError(issues)
-        _rules[key] = rules
+        _rules[key] = rules, Choice(rules.rules)
     return _rules[key]
-
-
-_choices: dict[int, Choice[DefaultRule]] = {}  # by identity of the list, which the choice holds
-
-
-def _chosen(context: Mapping[str, Value]) -> DefaultRule | None:
-    rules = default_rules().rules
-    choice = _choices.get(id(rules))
-    if choice is None:
-        choice = _choices[id(rules)] = Choice(rules)
-    return choice.first(context)
 
 
 def default_schedule(context: Mapping[str, Value]) -> Schedule:
@@ -76,7 +68,7 @@ def default_schedule(context: Mapping[str, Value]) -> Schedule:
     Raises:
         InfeasibleError: no rule covers the machine and sizes.
     """
-    rule = _chosen(context)
+    rule = _read()[1].first(context)
     if rule is not None:
         return load_schedule(rule.schedule)
     raise InfeasibleError(
@@ -91,7 +83,7 @@ def default_spatial_schedule(context: Mapping[str, Value]) -> SpatialSchedule:
     Raises:
         InfeasibleError: no rule covers the machine.
     """
-    rule = _chosen(context)
+    rule = _read()[1].first(context)
     if rule is not None:
         return load_spatial_schedule(rule.schedule)
     raise InfeasibleError(
