@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -57,12 +58,12 @@ class Schedule:
     def __repr__(self) -> str:
         return f"Schedule({self.name}: {', '.join(_loop_text(loop) for loop in self.spec.loops) or 'each Einsum its own kernel'})"
 
-    @property
+    @cached_property
     def grid(self) -> Loop | None:
         """The parallel loop, or None for an unfused schedule."""
         return next((loop for loop in self.spec.loops if loop.parallel), None)
 
-    @property
+    @cached_property
     def sequential(self) -> tuple[str, ...]:
         """Ranks walked inside a CTA, outermost first."""
         return tuple(str(loop.rank) for loop in self.spec.loops if loop.sequential)
@@ -130,15 +131,23 @@ class Schedule:
 
     def calibrated_on(self, context: Context) -> tuple[str, ...]:
         """The rows that those constants used for this point were fitted on which the machine's file gives, or where else they come from."""
+        if self.measured is None:
+            return ()
         return tuple(dict.fromkeys(entry.rows or entry.source for entry in self._used(context, here=True)))
 
     def _used(self, context: Context, here: bool) -> Iterator[Any]:
         """Constants used for a point that were measured on its machine, or those that were not."""
-        lists = {} if self.measured is None else constant_lists(self.measured.constants, self.measured.overlap)
-        for loc, entries in constants_of(self.spec).items():
+        for entries, own in self._sources:
             entry = self._first(entries, context)
-            if entry is not None and any(entry is own for own in lists.get(loc, ())) == here:
+            if entry is not None and (id(entry) in own) == here:
                 yield entry
+
+    @cached_property
+    def _sources(self) -> tuple[tuple[Sequence[Any], frozenset[int]], ...]:
+        """Every list of constants that is not empty, and the identities of those of its entries that were measured on the machine."""
+        lists = {} if self.measured is None else constant_lists(self.measured.constants, self.measured.overlap)
+        found = constants_of(self.spec).items()
+        return tuple((entries, frozenset(map(id, lists.get(loc, ())))) for loc, entries in found if entries)
 
     def require(self, context: Context, kinds: Iterable[str]) -> None:
         """Refuse machines and workloads the kernel was not written for; kinds: of the masks it has to know.
