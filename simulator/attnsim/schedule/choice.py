@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 from attnsim.schedule.condition import Context, Predicate, compile_condition, condition_words, left_open
 
@@ -21,6 +21,8 @@ class Conditional(Protocol):
 
 
 Entry = TypeVar("Entry", bound=Conditional)
+_Left: TypeAlias = tuple[tuple[Predicate | None, Entry], ...]
+"""Entries that may hold, each with what its condition leaves open."""
 
 
 class Choice(Generic[Entry]):
@@ -35,7 +37,8 @@ class Choice(Generic[Entry]):
         """Of entries with conditions that compile (ConditionError otherwise); the list must not change."""
         self.entries = entries
         self._names = tuple(dict.fromkeys(name for entry in entries if entry.when is not None for name in condition_words(entry.when)))
-        self._kept: dict[tuple[Any, ...], tuple[tuple[Predicate | None, Entry], ...]] = {}
+        self._asked = len(self._names)
+        self._kept: dict[tuple[Any, ...], _Left[Entry]] = {}
         self._all = tuple((None if entry.when is None else compile_condition(entry.when), entry) for entry in entries)
 
     def first(self, context: Context) -> Entry | None:
@@ -47,18 +50,23 @@ class Choice(Generic[Entry]):
         except TypeError:  # not hashable
             left = self._all
         if left is None:
-            left = self._keep(names, key)
+            left = self._keep(names, key, context)
         for predicate, entry in left:
             if predicate is None or predicate(context):
                 return entry
         return None
 
-    def _keep(self, names: tuple[str, ...], key: tuple[Any, ...]) -> tuple[tuple[Predicate | None, Entry], ...]:
+    def _keep(self, names: tuple[str, ...], key: tuple[Any, ...], context: Context) -> _Left[Entry]:
         if len(self._kept) >= _MOST_KEPT:
             varied = [len({kept[place] for kept in self._kept}) for place in range(len(names))]
             widest = varied.index(max(varied))
             self._names, self._kept = names[:widest] + names[widest + 1 :], {}
-        left = self._kept[key] = tuple(self._open(dict(zip(names, key, strict=True))))
+        if len(self._names) == self._asked:  # quicker than to compile what is left
+            entry = next((entry for predicate, entry in self._all if predicate is None or predicate(context)), None)
+            left: _Left[Entry] = () if entry is None else ((None, entry),)
+        else:
+            left = tuple(self._open(dict(zip(names, key, strict=True))))
+        self._kept[key] = left
         return left
 
     def _open(self, known: Context) -> Iterator[tuple[Predicate | None, Entry]]:
