@@ -70,7 +70,8 @@ def groups(draw: st.DrawFn) -> Group:
         columns["E"] = columns["F"] = [draw(st.sampled_from((64, 128, 96))) for _ in range(count)]
     cascade = draw(st.sampled_from(("attention-1pass",) * 8 + ("attention-3pass",)))
     workload = {
-        "attnsim": 1, "kind": "kernel", "name": "drawn", "cascade": cascade, "dtype": draw(st.sampled_from(("bf16", "bf16", "bf16", "fp8"))),
+        "attnsim": 1, "kind": "kernel", "name": "drawn", "cascade": cascade,
+        "dtype": draw(st.sampled_from(("bf16", "bf16", "bf16", "fp8"))),
         "sizes": {"B": 1, "H": 8, "G": 8, "P": 64, "M": 64, "E": 128, "F": 128}, "mask": draw(masks()),
         "direction": draw(st.sampled_from(("forward", "forward", "forward", "backward"))),
         "conditions": {"launch": draw(st.sampled_from(("graph", "stream"))), "power_limit": draw(st.booleans())},

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from attnsim.errors import InfeasibleError, MissingDataError
 from attnsim.machine import Machine, Power, clock_scale, load_machine, sustained_gemm
+from attnsim.machine.power import highest_within
 
 H100 = load_machine("h100_sxm")
 EPYC = load_machine("epyc_7763")
@@ -139,6 +140,20 @@ def test_the_board_limit_holds(op: float, other: float, exponent: float) -> None
     if scale < 1:
         assert watts(scale * (1 + 1e-6)) >= power.tdp_w * (1 - 1e-9)  # no headroom left unused
         assert clock_scale(power, op_w=op * 1.1 + 1, other_w=other) < scale
+
+
+@given(idle=power_numbers, op=power_numbers, other=power_numbers, memory=st.floats(0, 3), highest=st.sampled_from([1.0, 1.98e9]))
+@settings(max_examples=200, deadline=None)
+def test_the_clock_under_the_limit_is_that_of_plain_bisection(idle: float, op: float, other: float, memory: float, highest: float) -> None:
+    def watts(clock: float) -> float:  # a kernel as long as its compute or, below some clock, as its memory
+        share = clock / highest
+        return idle + (op * share**2 + other) / max(1 / share, memory)
+
+    low, high = 0.0, highest
+    for _ in range(24):
+        middle = (low + high) / 2
+        low, high = (middle, high) if watts(middle) <= 700.0 else (low, middle)
+    assert highest_within(watts, 700.0, highest) == (highest if watts(highest) <= 700.0 else low)
 
 
 def test_clock_scale_follows_the_cube_law() -> None:

@@ -87,9 +87,12 @@ def mask_of(spec: KernelWorkload, document: Document, cascade: Cascade) -> Mask:
 
     A file is looked for beside the file that names it.
     """
-    named = Path(document.locate(("mask",))[0])
+    folder = None
+    if spec.mask.kind in ("blocks", "per_head"):  # only these may name files
+        named = Path(document.locate(("mask",))[0])
+        folder = named.parent if named.is_file() else None
     try:
-        mask = masks.from_spec(spec.mask, named.parent if named.is_file() else None)
+        mask = masks.from_spec(spec.mask, folder)
     except FieldError as error:
         raise SpecError(document.issue(("mask", *error.loc), str(error))) from None
     if len(cascade.positions) == 2:

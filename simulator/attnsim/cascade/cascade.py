@@ -145,6 +145,12 @@ class Cascade:
         """The rank that a part belongs to: M for M0; the rank itself where it is not a part."""
         return next((whole for whole, parts in self.partition.items() if rank in parts), rank)
 
+    @cached_property
+    def _sized(self) -> tuple[tuple[str, ...], frozenset[str]]:
+        """Ranks that are given a size, and the parts of those that are partitioned."""
+        parts = frozenset(part for split in self.partition.values() for part in split)
+        return tuple(rank for rank in dict.fromkeys([*self.ranks, *self.groups]) if rank not in parts), parts
+
     def resolve_sizes(
         self,
         sizes: Mapping[str, Number],
@@ -167,11 +173,12 @@ class Cascade:
         def wrong(rank: str, message: str) -> None:
             found.append(doc.issue((*loc, rank), message) if doc is not None else Issue(message, path=".".join(map(str, (*loc, rank)))))
 
-        parts = {part: rank for rank, split in self.partition.items() for part in split}
-        wanted = [rank for rank in dict.fromkeys([*self.ranks, *self.groups]) if rank not in parts]
+        wanted, parts = self._sized
         resolved: dict[str, Number] = {}
         for rank, given in {**sizes, **{rank: tile for rank, tile in tiles.items() if rank in parts}}.items():
-            if rank not in wanted and rank not in parts:
+            if type(given) is int and given > 0 and (rank in wanted or rank in parts):
+                resolved[rank] = given
+            elif rank not in wanted and rank not in parts:
                 wrong(rank, f"cascade {self.name} has no rank '{rank}'{suggest(rank, wanted)}; its ranks are {', '.join(wanted)}")
             elif not positive(value := plain(given)):
                 wrong(rank, f"the size of rank {rank} must be a whole number of at least 1, not {given!r}")

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from attnsim.machine.machine import Machine
 
 _HALVINGS = 24  # bisection steps: the clock is known to 1e-7 of the highest, far below its own accuracy
+_SECANTS = 4
+_NEAR = 2.0**-22  # of a clock: about what is left after the halvings
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,20 +54,53 @@ class Power:
 
 def highest_within(watts: Callable[[Number], Number], limit_w: float, highest: float) -> Number:
     """The largest clock, at most `highest`, at which `watts(clock)` keeps to `limit_w`; power rises with the clock. 0.0: none does."""
-    unlimited = watts(highest) <= limit_w
-    several = type(unlimited) is Lanes
-    if unlimited.values.all() if several else unlimited:
+    drawn = watts(highest)
+    if type(drawn) is Lanes:
+        return _highest_of_lanes(watts, limit_w, highest, drawn)
+    if drawn <= limit_w:
+        return highest
+    within, beyond = _bracket(watts, limit_w, highest, drawn)
+    low, high = 0.0, highest
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        if middle <= within or (middle < beyond and watts(middle) <= limit_w):
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+def _highest_of_lanes(watts: Callable[[Number], Number], limit_w: float, highest: float, drawn: Lanes) -> Number:
+    unlimited = drawn <= limit_w
+    if unlimited.values.all():
         return highest
     low: Number = 0.0
     high: Number = highest
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
         within = watts(middle) <= limit_w
-        if several:
-            low, high = where(within, middle, low), where(within, high, middle)
-        else:
-            low, high = (middle, high) if within else (low, middle)
+        low, high = where(within, middle, low), where(within, high, middle)
     return where(unlimited, highest, low)
+
+
+def _bracket(watts: Callable[[float], float], limit_w: float, highest: float, drawn: float) -> tuple[float, float]:
+    """A clock that keeps to the limit and one that does not, near one another where power is smooth: most halvings need no more."""
+    within, beyond = 0.0, highest
+    clock, other, beside = highest * (limit_w / drawn) ** 0.5, highest, drawn
+    for _ in range(_SECANTS):
+        if not within < clock < beyond:
+            break
+        found = watts(clock)
+        within, beyond = (clock, beyond) if found <= limit_w else (within, clock)
+        if found == beside:
+            break
+        slope = (found - beside) / (clock - other)
+        other, beside = clock, found
+        clock += (limit_w - found) / slope
+    for near in (clock * (1 - _NEAR), clock * (1 + _NEAR)):
+        if within < near < beyond:
+            within, beyond = (near, beyond) if watts(near) <= limit_w else (within, near)
+    return within, beyond
 
 
 def clock_scale(power: Power, op_w: float, other_w: float = 0.0, highest: float = 1.0) -> float:

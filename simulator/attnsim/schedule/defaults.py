@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Literal
 
 from attnsim.errors import InfeasibleError, Issue, SpecError
-from attnsim.schedule.condition import ConditionError, Value, compile_condition, holds
+from attnsim.schedule.choice import Choice
+from attnsim.schedule.condition import ConditionError, Value, compile_condition
 from attnsim.schedule.schedule import Schedule, load_schedule
 from attnsim.schedule.spatial import SpatialSchedule, load_spatial_schedule
 from attnsim.spec import library
@@ -30,7 +31,7 @@ class DefaultRules(Spec):
     rules: list[DefaultRule]
 
 
-_rules: dict[str, DefaultRules] = {}
+_rules: dict[str, tuple[DefaultRules, Choice[DefaultRule]]] = {}  # by search path of the library
 
 
 def default_rules() -> DefaultRules:
@@ -39,10 +40,13 @@ def default_rules() -> DefaultRules:
     Raises:
         SpecError: with file, line and column of every mistake.
     """
-    path = library.data_file("workloads/default_schedules.yaml")
-    key = str(path)
+    return _read()[0]
+
+
+def _read() -> tuple[DefaultRules, Choice[DefaultRule]]:
+    key = library.search_path()
     if key not in _rules:
-        document = load_yaml(path)
+        document = load_yaml(library.data_file("workloads/default_schedules.yaml"))
         rules = validate(DefaultRules, document)
         issues: list[Issue] = []
         for index, rule in enumerate(rules.rules):
@@ -52,7 +56,7 @@ def default_rules() -> DefaultRules:
                 issues.append(document.issue(("rules", index, "when"), str(error)))
         if issues:
             raise SpecError(issues)
-        _rules[key] = rules
+        _rules[key] = rules, Choice(rules.rules)
     return _rules[key]
 
 
@@ -64,9 +68,9 @@ def default_schedule(context: Mapping[str, Value]) -> Schedule:
     Raises:
         InfeasibleError: no rule covers the machine and sizes.
     """
-    for rule in default_rules().rules:
-        if holds(rule.when, context):
-            return load_schedule(rule.schedule)
+    rule = _read()[1].first(context)
+    if rule is not None:
+        return load_schedule(rule.schedule)
     raise InfeasibleError(
         f"no default schedule for cascade {context['cascade']} in {context['dtype']} on {context['isa']}; "
         f"name one with `schedule:` (attnsim list schedule)"
@@ -79,9 +83,9 @@ def default_spatial_schedule(context: Mapping[str, Value]) -> SpatialSchedule:
     Raises:
         InfeasibleError: no rule covers the machine.
     """
-    for rule in default_rules().rules:
-        if holds(rule.when, context):
-            return load_spatial_schedule(rule.schedule)
+    rule = _read()[1].first(context)
+    if rule is not None:
+        return load_spatial_schedule(rule.schedule)
     raise InfeasibleError(
         f"no default schedule for cascade {context['cascade']} on PE arrays; name one with `schedule:` (attnsim list schedule)"
     )

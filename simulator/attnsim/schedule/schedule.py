@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, Protocol, cast
 
 from attnsim.errors import InfeasibleError, Issue, SpecError
+from attnsim.schedule.choice import Choice, Conditional, Entry
 from attnsim.schedule.condition import ConditionError, Context, compile_condition, condition_names, holds
 from attnsim.spec import library
 from attnsim.spec.calibration import KernelConstants
@@ -16,24 +18,9 @@ from attnsim.spec.schedule import Loop, ScheduleSpec, Tile
 from attnsim.spec.yaml import Document, validate
 
 
-class _Conditional(Protocol):
-    @property
-    def when(self) -> str | None: ...
-
-
-class _Constant(_Conditional, Protocol):
+class _Constant(Conditional, Protocol):
     @property
     def value(self) -> float: ...
-
-
-_Entry = TypeVar("_Entry", bound=_Conditional)
-
-
-def _first(entries: Sequence[_Entry], context: Context) -> _Entry | None:
-    for entry in entries:  # a loop: this runs some thirty times a point, and a generator would cost more than the conditions
-        if entry.when is None or compile_condition(entry.when)(context):
-            return entry
-    return None
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +33,22 @@ class Schedule:
     spec: ScheduleSpec
     doc: Document
     measured: KernelConstants | None = None
+    _choices: dict[int, Choice[Any]] = field(
+        default_factory=dict, init=False, repr=False
+    )  # by identity of the list, which the choice holds
+
+    def __reduce__(self) -> tuple[type[Schedule], tuple[Any, ...]]:
+        """Without what was compiled."""
+        return type(self), (self.spec, self.doc, self.measured)
+
+    def _first(self, entries: Sequence[Entry], context: Context) -> Entry | None:
+        """The first entry that holds."""
+        if not entries or entries[0].when is None:
+            return entries[0] if entries else None
+        choice = self._choices.get(id(entries))
+        if choice is None:
+            choice = self._choices[id(entries)] = Choice(entries)
+        return choice.first(context)
 
     @property
     def name(self) -> str:
@@ -55,12 +58,12 @@ class Schedule:
     def __repr__(self) -> str:
         return f"Schedule({self.name}: {', '.join(_loop_text(loop) for loop in self.spec.loops) or 'each Einsum its own kernel'})"
 
-    @property
+    @cached_property
     def grid(self) -> Loop | None:
         """The parallel loop, or None for an unfused schedule."""
         return next((loop for loop in self.spec.loops if loop.parallel), None)
 
-    @property
+    @cached_property
     def sequential(self) -> tuple[str, ...]:
         """Ranks walked inside a CTA, outermost first."""
         return tuple(str(loop.rank) for loop in self.spec.loops if loop.sequential)
@@ -78,7 +81,7 @@ class Schedule:
         Raises:
             InfeasibleError: no row holds for these sizes.
         """
-        row = _first(self.spec.tiles, context)
+        row = self._first(self.spec.tiles, context)
         if row is not None:
             return row
         raise self._no_tile(context)
@@ -104,17 +107,17 @@ class Schedule:
 
     def constant(self, entries: Sequence[_Constant], context: Context, default: float) -> float:
         """The value of the first entry that holds, or `default` for a kernel without this effect."""
-        entry = _first(entries, context)
+        entry = self._first(entries, context)
         return default if entry is None else float(entry.value)
 
     def tensor_path(self, context: Context) -> str | None:
         """The matrix instruction path on this machine; None: the unit's full rate."""
-        choice = _first(self.spec.tensor_path, context)
+        choice = self._first(self.spec.tensor_path, context)
         return None if choice is None else choice.value
 
     def order(self, context: Context) -> str:
         """In which order the CTAs of the grid are handed out."""
-        choice = None if self.grid is None else _first(self.grid.order, context)
+        choice = None if self.grid is None else self._first(self.grid.order, context)
         return "launch" if choice is None else choice.value
 
     def exposed(self, resource: str, context: Context) -> float:
@@ -128,15 +131,23 @@ class Schedule:
 
     def calibrated_on(self, context: Context) -> tuple[str, ...]:
         """The rows that those constants used for this point were fitted on which the machine's file gives, or where else they come from."""
+        if self.measured is None:
+            return ()
         return tuple(dict.fromkeys(entry.rows or entry.source for entry in self._used(context, here=True)))
 
     def _used(self, context: Context, here: bool) -> Iterator[Any]:
         """Constants used for a point that were measured on its machine, or those that were not."""
-        lists = {} if self.measured is None else constant_lists(self.measured.constants, self.measured.overlap)
-        for loc, entries in constants_of(self.spec).items():
-            entry = _first(entries, context)
-            if entry is not None and any(entry is own for own in lists.get(loc, ())) == here:
+        for entries, own in self._sources:
+            entry = self._first(entries, context)
+            if entry is not None and (id(entry) in own) == here:
                 yield entry
+
+    @cached_property
+    def _sources(self) -> tuple[tuple[Sequence[Any], frozenset[int]], ...]:
+        """Every list of constants that is not empty, and the identities of those of its entries that were measured on the machine."""
+        lists = {} if self.measured is None else constant_lists(self.measured.constants, self.measured.overlap)
+        found = constants_of(self.spec).items()
+        return tuple((entries, frozenset(map(id, lists.get(loc, ())))) for loc, entries in found if entries)
 
     def require(self, context: Context, kinds: Iterable[str]) -> None:
         """Refuse machines and workloads the kernel was not written for; kinds: of the masks it has to know.
@@ -177,10 +188,10 @@ def conditions_of(spec: ScheduleSpec) -> Iterator[tuple[tuple[str | int, ...], s
         for index, choice in enumerate(entries):
             if choice.when is not None:
                 yield (*loc, index, "when"), choice.when
-    for field in ("before", "after"):
-        for index, helper in enumerate(getattr(spec, field)):
+    for name in ("before", "after"):
+        for index, helper in enumerate(getattr(spec, name)):
             if helper.when is not None:
-                yield (field, index, "when"), helper.when
+                yield (name, index, "when"), helper.when
     groups = constants_of(spec)
     for loc, entries in groups.items():
         for index, entry in enumerate(entries):

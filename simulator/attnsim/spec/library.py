@@ -3,7 +3,7 @@
 A reference is a path (it holds a slash, ends in .yaml, .yml or .json, or names an existing file), a mapping, or a library name. Names are
 looked up in the folders of the environment variable ATTNSIM_PATH, then in the checkout this package runs from, then in the data packed into
 the wheel; the first one wins. Upper and lower case, `-` and `_` are the same in a name. A name stays bound to the file it was first found
-in for as long as that file exists.
+in for as long as that file exists; whether the file has changed is looked at every time.
 """
 
 from __future__ import annotations
@@ -43,6 +43,8 @@ _WRITTEN_KINDS: Final = {"gpu": "arch", "cpu": "arch", "spatial": "arch", "kerne
 }  # fmt: skip
 
 _Stat = tuple[int, int]
+_Read = tuple[Document, tuple[tuple[str, _Stat], ...]]
+"""A document, and every file that went into it with the state it was read in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +69,14 @@ def entries(kind: Kind) -> tuple[Entry, ...]:
     return tuple(found[folded] for folded in sorted(found))
 
 
+def search_path() -> str:
+    """The folders searched before those of attnsim, as ATTNSIM_PATH has them at the moment."""
+    return os.environ.get("ATTNSIM_PATH", "")
+
+
 def find(kind: Kind, name: str) -> Entry:
     """The library file called `name`, by its name or an alias; raises SpecError with a suggestion when there is none."""
-    key = (kind, _fold(name), os.environ.get("ATTNSIM_PATH", ""))
+    key = (kind, _fold(name), search_path())
     known = _found.get(key)
     if known is None or not known.path.is_file():
         known = _found[key] = _search(kind, name)
@@ -95,8 +102,13 @@ def load(kind: Kind, ref: str | Path | Mapping[str, Any], *, doc: Document | Non
         return _extended(kind, inline, ())[0]
     if not isinstance(ref, str | Path):
         raise SpecError(_issue(doc, loc, f"must be the name of a library {kind}, a path or a mapping, not {show(ref)}"))
-    path = _resolve(kind, ref, doc, loc)
-    return _load_file(kind, path, ())[0]
+    key = (kind, str(ref), search_path())
+    known = _named.get(key)
+    if known is None or not _unchanged(known):
+        known = _load_file(kind, _resolve(kind, ref, doc, loc), ())
+        if not _is_path(ref):
+            _named[key] = known
+    return known[0]
 
 
 def _inline(ref: Mapping[str, Any], doc: Document | None, loc: Loc) -> Document:
@@ -110,10 +122,15 @@ def _inline(ref: Mapping[str, Any], doc: Document | None, loc: Loc) -> Document:
     return from_dict(ref)
 
 
+def _is_path(ref: str | Path) -> bool:
+    text = str(ref)
+    return isinstance(ref, Path) or "/" in text or os.sep in text or text.lower().endswith(_SUFFIXES) or os.path.isfile(text)
+
+
 def _resolve(kind: Kind, ref: str | Path, doc: Document | None, loc: Loc) -> Path:
     """The file of a path or name; not checked to exist where it is a path."""
     text = str(ref)
-    if isinstance(ref, Path) or "/" in text or os.sep in text or text.lower().endswith(_SUFFIXES) or os.path.isfile(text):
+    if _is_path(ref):
         path = Path(text).expanduser()
         if doc is not None and not path.is_absolute():
             beside = Path(doc.locate(loc)[0]).parent / path
@@ -134,14 +151,19 @@ def _issue(doc: Document | None, loc: Loc, message: str) -> Any:
 
 # --- files, read once per (path, mtime, size) ----------------------------------------
 
-_documents: dict[tuple[str, str], tuple[Document, tuple[tuple[Path, _Stat], ...]]] = {}
+_documents: dict[tuple[str, str], _Read] = {}  # by kind and path
+_named: dict[tuple[str, str, str], _Read] = {}  # by kind, name and search path
 
 
-def _load_file(kind: Kind, path: Path, chain: tuple[Path, ...]) -> tuple[Document, tuple[tuple[Path, _Stat], ...]]:
+def _unchanged(read: _Read) -> bool:
+    return all(_stat(file) == state for file, state in read[1])
+
+
+def _load_file(kind: Kind, path: Path, chain: tuple[Path, ...]) -> _Read:
     """A file with `extends:` followed, and every file that went into it with the state it was read in."""
     key = (kind, str(path))
     cached = _documents.get(key)
-    if cached is not None and all(_stat(file) == state for file, state in cached[1]):
+    if cached is not None and _unchanged(cached):
         return cached
     state = _stat(path)
     raw, issues = scan_yaml(path)
@@ -149,7 +171,7 @@ def _load_file(kind: Kind, path: Path, chain: tuple[Path, ...]) -> tuple[Documen
     extended, bases = _extended(kind, raw, (*chain, path))
     if issues:
         raise SpecError(_everything(kind, extended, issues))
-    _documents[key] = result = (extended, ((path, state), *bases))
+    _documents[key] = result = (extended, ((str(path), state), *bases))
     return result
 
 
@@ -184,7 +206,7 @@ def _everything(kind: Kind, doc: Document, issues: tuple[Any, ...]) -> list[Any]
     return sorted(found, key=lambda issue: (issue.file, issue.line or 0, issue.column or 0))
 
 
-def _stat(path: Path) -> _Stat:
+def _stat(path: str | Path) -> _Stat:
     try:
         status = os.stat(path)
     except (OSError, ValueError):
@@ -192,7 +214,7 @@ def _stat(path: Path) -> _Stat:
     return status.st_mtime_ns, status.st_size
 
 
-def _extended(kind: Kind, doc: Document, chain: tuple[Path, ...]) -> tuple[Document, tuple[tuple[Path, _Stat], ...]]:
+def _extended(kind: Kind, doc: Document, chain: tuple[Path, ...]) -> _Read:
     """The document merged over the one its `extends:` names, and the files that were read for it."""
     if "extends" not in doc.data:
         return doc, ()
@@ -247,7 +269,7 @@ def _merge(under: Mapping[str, Any], over: Mapping[str, Any], loc: Loc, replaced
 
 def _roots() -> Iterator[tuple[Path, str]]:
     """The places to search, first one first."""
-    for folder in filter(None, os.environ.get("ATTNSIM_PATH", "").split(os.pathsep)):
+    for folder in filter(None, search_path().split(os.pathsep)):
         path = Path(folder).expanduser()
         if not path.is_dir():
             raise UsageError(f"ATTNSIM_PATH names '{folder}', which is not a folder; correct it or unset it")

@@ -55,6 +55,8 @@ class Whole:
 
     def read(self, value: Any) -> int:
         """The int; raises ValueError with a full sentence."""
+        if type(value) is int and value >= self.minimum:
+            return value
         number = None
         if isinstance(value, float):
             number = int(value) if value.is_integer() else None
