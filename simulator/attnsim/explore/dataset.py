@@ -1,0 +1,346 @@
+"""A sweep on disk: a folder with one Parquet file a chunk, each whole or not there, so that a killed sweep can go on.
+
+    OUT/_plan.json              what is swept, in which chunks, and whether it is complete
+    OUT/part-000012.parquet     the points of chunk 12
+
+Names with a `_` or a `.` in front are passed over by readers of Parquet datasets, so `OUT/` opens as one table.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import reduce
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from attnsim.errors import SpecError, UsageError
+
+if TYPE_CHECKING:
+    import pyarrow
+
+PLAN: Final = "_plan.json"
+KEY: Final = b"attnsim"
+"""Key of the metadata of every file; its value is JSON."""
+
+# Rows of a row group of a single file: small enough to stream, large enough that the footer stays short.
+_GROUP_ROWS: Final = 131_072
+_CHANGES_TOLD: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a sweep is. `digest` decides whether two are the same; `about` (workload, machines, axes, filters) tells a person."""
+
+    digest: str
+    version: str
+    count: int
+    chunk: int
+    about: Mapping[str, Any]
+
+    @property
+    def chunks(self) -> int:
+        """Number of chunks; the last one may be short."""
+        return -(-self.count // self.chunk)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Ready for JSON."""
+        plan = {"digest": self.digest, "attnsim": self.version, "count": self.count, "chunk": self.chunk, "chunks": self.chunks}
+        return {"schema": 1, **plan, "plan": dict(self.about)}
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Points `start` to `stop` - 1 of a plan, before filters."""
+
+    number: int
+    start: int
+    stop: int
+
+
+def encode(table: pyarrow.Table, chunk: Chunk, digest: str) -> bytes:
+    """The Parquet file of a chunk. Its metadata says which points of which plan it holds, which is what a resumed sweep goes by."""
+    import pyarrow
+    import pyarrow.parquet
+
+    told = {"digest": digest, "start": chunk.start, "stop": chunk.stop}
+    sink = pyarrow.BufferOutputStream()
+    pyarrow.parquet.write_table(table.replace_schema_metadata({KEY: json.dumps(told)}), sink, compression="zstd")
+    return sink.getvalue().to_pybytes()  # type: ignore[no-any-return]
+
+
+class Dataset:
+    """The folder of one sweep, held by one process at a time; `open_dataset` makes it."""
+
+    def __init__(self, folder: Path, header: Header, complete: bool) -> None:
+        self.folder, self.header, self.complete = folder, header, complete
+        self._digits = max(6, len(str(header.chunks - 1)))
+        self.missing = tuple(chunk for chunk in self._chunks() if not self._holds(chunk))
+
+    def part(self, number: int) -> Path:
+        """File of a chunk, whether there or not."""
+        return self.folder / f"part-{number:0{self._digits}d}.parquet"
+
+    def parts(self) -> Iterator[Path]:
+        """Files of all chunks, in the order of the points."""
+        return map(self.part, range(self.header.chunks))
+
+    def write(self, chunk: Chunk, content: bytes) -> None:
+        """Put a chunk's file in place. A second answer to the same chunk replaces the first, so that no point is there twice."""
+        _write(self.part(chunk.number), lambda file: file.write_bytes(content))
+
+    def finish(self) -> int:
+        """Give all files the same columns and mark the sweep complete; the number of rows.
+
+        A chunk knows only the columns of its own points (a machine without an L2 has no bytes of it), but readers take the columns of
+        a folder from one file. Files that lack some are written again, with nulls.
+        """
+        import pyarrow.parquet
+
+        metadata = [pyarrow.parquet.read_metadata(part) for part in self.parts()]
+        schemas = [entry.schema.to_arrow_schema().remove_metadata() for entry in metadata]
+        if not self.complete:
+            common = reduce(_unify, dict.fromkeys(schemas)) if schemas else pyarrow.schema([])
+            for part, schema in zip(self.parts(), schemas, strict=True):
+                if schema != common:
+                    _align(part, common)
+            self.mark(complete=True)
+        return sum(entry.num_rows for entry in metadata)
+
+    def mark(self, *, complete: bool) -> None:
+        """Write the plan file."""
+        text = json.dumps(self.header.to_dict() | {"complete": complete}, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+        _write(self.folder / PLAN, lambda file: file.write_text(text, encoding="utf-8"))
+        self.complete = complete
+
+    def _chunks(self) -> Iterator[Chunk]:
+        size, count = self.header.chunk, self.header.count
+        return (Chunk(number, number * size, min(count, (number + 1) * size)) for number in range(self.header.chunks))
+
+    def _holds(self, chunk: Chunk) -> bool:
+        told = told_by(self.part(chunk.number))
+        return told == {"digest": self.header.digest, "start": chunk.start, "stop": chunk.stop}
+
+
+@contextmanager
+def open_dataset(folder: Path, header: Header, *, resume: bool, chunk_given: bool = True) -> Iterator[Dataset]:
+    """The dataset of a sweep in `folder`, new, or with `resume` the one that is there already (then leftovers of a crash go).
+
+    With `chunk_given` false a resumed sweep keeps the size of chunks that it was begun with.
+    Raises: UsageError for a folder that cannot be used, one in use without `resume`, or one of another plan; SpecError for a plan file
+    that cannot be read.
+    """
+    with _writing(folder):
+        folder.mkdir(exist_ok=True)
+    with _locked(folder):
+        with _writing(folder):
+            dataset = _begin(folder, header, resume, chunk_given)
+        yield dataset
+
+
+def _begin(folder: Path, header: Header, resume: bool, chunk_given: bool) -> Dataset:
+    there = list(folder.iterdir())
+    leftovers = [path for path in there if path.name.startswith(".") and path.name.endswith(".tmp")]
+    used = len(there) > len(leftovers)
+    if used and not resume:
+        raise UsageError(f"{str(folder)!r} exists; add --resume to go on with the sweep in it, or choose another folder")
+    if used and folder / PLAN not in there:
+        raise UsageError(f"cannot resume {str(folder)!r}: it holds no sweep, there is no {PLAN} in it")
+    header, complete = _same(folder / PLAN, header, chunk_given) if used else (header, False)
+    for leftover in leftovers:
+        leftover.unlink()
+    dataset = Dataset(folder, header, complete)
+    if not complete or dataset.missing:
+        dataset.mark(complete=False)
+    return dataset
+
+
+def concatenate(dataset: Dataset, path: Path) -> None:
+    """All chunks of a finished dataset as one file, in the order of the points, never more than some chunks in memory."""
+    import pyarrow
+    import pyarrow.parquet
+
+    told = json.dumps(dataset.header.to_dict(), sort_keys=True, ensure_ascii=False)
+    parts = list(dataset.parts())
+    schema = pyarrow.parquet.read_schema(parts[0]) if parts else pyarrow.schema([])
+    schema = schema.with_metadata({KEY: told})
+
+    def stream(file: Path) -> None:
+        with pyarrow.parquet.ParquetWriter(file, schema, compression="zstd") as writer:
+            held: list[pyarrow.Table] = []
+            for part in parts:
+                held.append(pyarrow.parquet.ParquetFile(part).read())
+                if sum(table.num_rows for table in held) >= _GROUP_ROWS:
+                    writer.write_table(pyarrow.concat_tables(held).replace_schema_metadata(schema.metadata))
+                    held.clear()
+            if held:
+                writer.write_table(pyarrow.concat_tables(held).replace_schema_metadata(schema.metadata))
+
+    _write(path, stream, dataset.folder)  # half a file is a leftover of the folder, which a resumed sweep removes
+
+
+def remove(folder: Path) -> None:
+    """Take away a dataset whose points are elsewhere by now."""
+    shutil.rmtree(folder)
+
+
+def told_by(path: Path) -> dict[str, Any] | None:
+    """What attnsim wrote into a Parquet file's metadata; None where there is no such file, or none that can be read to its end."""
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        metadata = pyarrow.parquet.read_schema(path).metadata or {}
+        told = json.loads(metadata.get(KEY, b"null"))
+    except (OSError, ValueError, pyarrow.ArrowException):
+        return None
+    return told if isinstance(told, dict) else None
+
+
+def changes(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """What differs between two descriptions, as `axes.sizes.M was 1k..4k, is 1k..8k`."""
+    found: list[str] = []
+    for key in dict.fromkeys((*old, *new)):
+        before, after = old.get(key), new.get(key)
+        if isinstance(before, Mapping) and isinstance(after, Mapping):
+            found += changes(before, after, f"{prefix}{key}.")
+        elif before != after:
+            found.append(f"{prefix}{key} was {_short(before)}, is {_short(after)}")
+    return found
+
+
+def _short(value: Any) -> str:
+    text = "not given" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _same(path: Path, header: Header, chunk_given: bool) -> tuple[Header, bool]:
+    """The header of the sweep that is there, if it is this one, and whether it is complete."""
+    try:
+        there = json.loads(path.read_text(encoding="utf-8"))
+        digest, version, chunk, complete = there["digest"], there["attnsim"], int(there["chunk"]), bool(there["complete"])
+        about = dict(there["plan"])
+    except (OSError, ValueError, KeyError, TypeError):
+        raise SpecError(f"{path}: is no plan that `attnsim sweep` wrote; choose another folder") from None
+    if digest != header.digest:
+        differ = changes({"attnsim": version} | about, {"attnsim": header.version} | _plain(header.about))
+        told = "; ".join(differ[:_CHANGES_TOLD]) or "a file that it uses has changed since"
+        more = f"; and {len(differ) - _CHANGES_TOLD} more" if len(differ) > _CHANGES_TOLD else ""
+        raise UsageError(f"cannot resume {str(path.parent)!r}: it holds another sweep: {told}{more}")
+    if chunk_given and chunk != header.chunk:
+        raise UsageError(f"cannot resume {str(path.parent)!r} with --chunk {header.chunk}: it was begun with --chunk {chunk}")
+    return Header(digest, version, header.count, chunk, about), complete
+
+
+def _plain(about: Mapping[str, Any]) -> dict[str, Any]:
+    # As JSON gives it back: tuples are lists there.
+    plain: dict[str, Any] = json.loads(json.dumps(dict(about)))
+    return plain
+
+
+def _unify(one: pyarrow.Schema, other: pyarrow.Schema) -> pyarrow.Schema:
+    """Columns of both; where one has whole numbers and the other fractions, fractions; where nothing fits both, text."""
+    import pyarrow
+
+    try:
+        return pyarrow.unify_schemas([one, other], promote_options="permissive")
+    except pyarrow.ArrowTypeError:
+        clash = [name for name in one.names if name in other.names and not _fit(one.field(name), other.field(name))]
+        for name in clash:
+            one = one.set(one.get_field_index(name), pyarrow.field(name, pyarrow.string()))
+            other = other.set(other.get_field_index(name), pyarrow.field(name, pyarrow.string()))
+        return pyarrow.unify_schemas([one, other], promote_options="permissive")
+
+
+def _fit(one: pyarrow.Field, other: pyarrow.Field) -> bool:
+    import pyarrow
+
+    try:
+        pyarrow.unify_schemas([pyarrow.schema([one]), pyarrow.schema([other])], promote_options="permissive")
+    except pyarrow.ArrowTypeError:
+        return False
+    return True
+
+
+def _align(part: Path, common: pyarrow.Schema) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    table = pyarrow.parquet.ParquetFile(part).read()
+    columns = [
+        table[field.name].cast(field.type) if field.name in table.column_names else pyarrow.nulls(table.num_rows, field.type)
+        for field in common
+    ]
+    aligned = pyarrow.table(columns, schema=common.with_metadata(table.schema.metadata))
+    _write(part, lambda file: pyarrow.parquet.write_table(aligned, file, compression="zstd"))
+
+
+def _write(path: Path, fill: Callable[[Path], object], folder: Path | None = None) -> None:
+    """Let `fill` write a file, then give it its name in one step, both safely on the disk: `path` is whole or not there.
+
+    `folder`, on the same file system, is where the file is while it is written: the folder of `path` if not given.
+    """
+    with _writing(path):
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=folder or path.parent)
+        os.close(handle)
+        try:
+            fill(Path(name))
+            with open(name, "rb+") as file:
+                os.fsync(file.fileno())
+            os.chmod(name, 0o666 & ~_umask())
+            os.replace(name, path)
+        except BaseException:
+            with suppress(OSError):
+                os.unlink(name)
+            raise
+        if os.name == "posix":  # the new name is an entry of the folder, which has to reach the disk, too
+            entry = os.open(path.parent, os.O_RDONLY)
+            try:
+                os.fsync(entry)
+            finally:
+                os.close(entry)
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileExistsError:
+        raise UsageError(f"cannot write {str(path)!r}: it is a file; name a folder, or a file that ends in .parquet") from None
+    except FileNotFoundError:
+        raise UsageError(f"cannot write {str(path)!r}: there is no folder {str(path.parent)!r}; make it first") from None
+    except OSError as error:
+        raise UsageError(f"cannot write {str(path)!r}: {error.strerror or error}") from error
+
+
+def _umask() -> int:
+    # mkstemp makes files that only their owner reads; a result should get the rights an ordinary new file gets.
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Keep a second sweep out of the folder. The lock is the operating system's: it ends with its process, however that ends."""
+    try:
+        import fcntl
+    except ImportError:  # not on Windows
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UsageError(f"{str(folder)!r} is being written by another sweep; wait for it, or choose another folder") from None
+        except OSError:
+            pass  # a file system without locks: whoever starts two sweeps into one folder there computes chunks twice, no more
+        yield
+    finally:
+        os.close(handle)

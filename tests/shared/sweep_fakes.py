@@ -1,0 +1,54 @@
+"""A plan that costs nothing, for tests of what carries sweeps: worker processes import it by name, so it is no test module."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy
+import pyarrow
+
+from attnsim.errors import SpecError
+
+
+@dataclass(frozen=True)
+class FakePlan:
+    """Points 0 to `count` - 1, of which those divisible by 7 are filtered out.
+
+    Before each chunk: sleep `delay_s`, write the chunk's start as a file into `seen`, and, for chunks that hold a point of `deadly`, die;
+    where `once` is set, only the first time.
+    """
+
+    count: int
+    digest: str = "d1"
+    delay_s: float = 0.0
+    seen: Path | None = None
+    deadly: tuple[int, ...] = ()
+    once: bool = False
+    wrong: int = -1
+
+    def strike(self, start: int, stop: int) -> None:
+        again = False
+        if self.seen is not None:
+            before = len(list(self.seen.glob(f"{start}.*")))
+            (self.seen / f"{start}.{before}").touch()
+            again = before > 0
+        time.sleep(self.delay_s)
+        if any(start <= point < stop for point in self.deadly) and not (self.once and again):
+            os.kill(os.getpid(), signal.SIGKILL)
+        if start <= self.wrong < stop:
+            raise SpecError(f"point {self.wrong} is wrong")
+
+
+def evaluate(plan: FakePlan, start: int, stop: int) -> pyarrow.Table:
+    """`point`, a float of it, and a column that only the second half of the points has."""
+    plan.strike(start, stop)
+    point = numpy.arange(start, stop, dtype=numpy.int64)
+    point = point[point % 7 != 0]
+    columns = {"point": point, "latency_s": numpy.sqrt(point + 1.0), "arch": numpy.where(point % 2, "h100", "b200")}
+    if stop > plan.count // 2:
+        columns["bytes.l2"] = point * 2.5
+    return pyarrow.table(columns)
