@@ -26,7 +26,13 @@ def workload_document(
     workload: Ref, sets: Sequence[str] = (), overrides: Mapping[str, Any] | None = None, schedule: str | None = None
 ) -> Document:
     """The workload with every override applied, positions of its file kept: `schedule` first, then `sets`, then `overrides`."""
-    document = library.load("workload", workload)
+    return changed(library.load("workload", workload), sets, overrides, schedule)
+
+
+def changed(
+    document: Document, sets: Sequence[str] = (), overrides: Mapping[str, Any] | None = None, schedule: str | None = None
+) -> Document:
+    """As `workload_document`, of a document."""
     if schedule is not None:
         document = document.with_set("schedule", schedule)
     for text in sets:

@@ -48,6 +48,7 @@ def inspect(path: Path) -> tuple[list[Issue], str]:
         "model": _model,
         "workload": _workload,
         "prices": _prices,
+        "sweep": _sweep,
     }
     try:
         kind = kind_of_file(path)
@@ -123,6 +124,25 @@ def _question(doc: Document) -> tuple[list[Issue], str]:
     if spec.prices is not None:
         load_prices(spec.prices, doc=doc, loc=("prices",))
     return [], f"workload {spec.name}: {spec.phase} of model {model.name}"
+
+
+def _sweep(doc: Document) -> tuple[list[Issue], str]:
+    from attnsim.explore.build import build_plan
+    from attnsim.explore.request import read_request
+
+    asked = read_request(doc)
+    with asked.placed():
+        plan = build_plan(
+            asked.workload,
+            asked.arch,
+            asked.axes,
+            asked.filters,
+            schedule=asked.schedule,
+            sets=asked.sets,
+            columns=asked.columns,
+            most=None,
+        )
+    return [], f"sweep {asked.name} of workload {asked.workload.data['name']}: {plan.count:,} points before filters"
 
 
 def _workload(doc: Document) -> tuple[list[Issue], str]:

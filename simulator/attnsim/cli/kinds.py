@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 KIND_OF: dict[str, Kind] = {
     "kernel": "workload", "cascade": "cascade", "schedule": "schedule", "layer": "workload", "gpu": "arch", "cpu": "arch",
     "spatial": "arch", "model": "workload", "transformer": "model", "prices": "prices",
+    "sweep": "sweep",
 }  # fmt: skip
 
 # What commands that compare take.

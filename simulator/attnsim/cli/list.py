@@ -13,7 +13,7 @@ from attnsim.cli.common import FORMATS, check_writable, cli_command, deliver, fo
 if TYPE_CHECKING:
     from attnsim.spec.library import Kind
 
-KINDS: tuple[Kind, ...] = ("arch", "workload", "cascade", "schedule", "model", "prices")
+KINDS: tuple[Kind, ...] = ("arch", "workload", "cascade", "schedule", "model", "prices", "sweep")
 
 
 @cli_command("list", "attnsim list arch", "attnsim list schedule --format json")
@@ -21,7 +21,7 @@ KINDS: tuple[Kind, ...] = ("arch", "workload", "cascade", "schedule", "model", "
 @format_option(*FORMATS)
 @output_option
 def command(kind: str | None, format_: str | None, output: str | None) -> None:
-    """List machines, workloads, cascades, schedules, models, price profiles.
+    """List machines, workloads, cascades, schedules, models, price profiles, sweeps.
 
     Each with its aliases, title and where it was found: your own folders (environment variable ATTNSIM_PATH) come before the shipped
     library. Without KIND, everything.

@@ -22,12 +22,13 @@ EXIT_INTERRUPTED = 130
 # name -> the line `attnsim --help` prints. Kept here so that the list of commands costs no import of the commands.
 COMMANDS: dict[str, str] = {
     "run": "How fast is a workload on a machine, and what stops it?",
+    "sweep": "Many points at once: any field over a range, to Parquet, CSV or JSON lines.",
     "explain": "Show the equations, passes, footprints and formulas of a workload.",
     "recommend": "Choose window, stride, dilation and tiles of a neighborhood mask.",
     "roofline": "Draw workloads under the roofs of machines (SVG, PDF or PNG).",
     "cost": "What a token of models costs, against context or size; as a figure, too.",
     "mask": "Draw a mask with its tiles: full, partial and skipped.",
-    "list": "List machines, workloads, cascades, schedules, models, price profiles.",
+    "list": "List machines, workloads, cascades, schedules, models, price profiles, sweeps.",
     "prices": "What a unit of price buys of each machine of a price profile.",
     "show": "Print a library entry or a file as attnsim resolves it.",
     "check": "Check spec files: every error of every file, with its place.",

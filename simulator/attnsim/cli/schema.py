@@ -6,7 +6,7 @@ import click
 
 from attnsim.cli.common import check_writable, cli_command, deliver, output_option
 
-KINDS = ("arch", "workload", "cascade", "schedule", "model", "prices")
+KINDS = ("arch", "workload", "cascade", "schedule", "model", "prices", "sweep")
 
 
 @cli_command("schema", "attnsim schema workload")

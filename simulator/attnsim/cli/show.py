@@ -12,7 +12,7 @@ from attnsim.cli.kinds import locate
 if TYPE_CHECKING:
     from attnsim.spec.library import Kind
 
-KINDS = ("arch", "workload", "cascade", "schedule", "model")
+KINDS = ("arch", "workload", "cascade", "schedule", "model", "sweep")
 FORMATS = ("text", "json")
 
 

@@ -14,6 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from attnsim.errors import UsageError
+from attnsim.evaluate.flat import flatten
+
+__all__ = ["flatten", "report_csv", "to_csv", "to_json", "write_files", "write_text"]
 
 
 def to_json(data: Any) -> str:
@@ -36,21 +39,6 @@ def _numbers(value: Any, place: str) -> Iterable[tuple[str, float]]:
             yield from _numbers(item, f"{place}[{index}]")
     elif isinstance(value, float):
         yield place, value
-
-
-def flatten(data: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as one level with dotted names (`bytes.hbm`); a list becomes one cell: its scalars joined by `;`, else JSON."""
-    row: dict[str, Any] = {}
-    for key in sorted(data):
-        value = data[key]
-        if isinstance(value, Mapping):
-            row.update(flatten(value, f"{prefix}{key}."))
-        elif isinstance(value, list | tuple):
-            plain = all(not isinstance(item, Mapping | list | tuple) for item in value)
-            row[prefix + key] = ";".join(str(item) for item in value) if plain else json.dumps(value, sort_keys=True, allow_nan=False)
-        else:
-            row[prefix + key] = value
-    return row
 
 
 def report_csv(report: Mapping[str, Any]) -> str:

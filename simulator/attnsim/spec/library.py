@@ -21,7 +21,7 @@ from attnsim.spec.quantity import show
 from attnsim.spec.scan import TABLES, Loc, Position
 from attnsim.spec.yaml import Document, from_dict, scan_yaml, validate
 
-Kind = Literal["arch", "workload", "cascade", "schedule", "model", "prices"]
+Kind = Literal["arch", "workload", "cascade", "schedule", "model", "prices", "sweep"]
 
 _FOLDERS: Final[Mapping[str, str]] = {
     "arch": "arch_specs",
@@ -30,9 +30,10 @@ _FOLDERS: Final[Mapping[str, str]] = {
     "schedule": "workloads/schedules",
     "model": "workloads/models",
     "prices": "arch_specs",
+    "sweep": "workloads/sweeps",
 }
 # what a name on the command line may be; the names of price lists are those of the profiles inside
-KINDS: Final[tuple[Kind, ...]] = ("arch", "workload", "cascade", "schedule", "model")
+KINDS: Final[tuple[Kind, ...]] = ("arch", "workload", "cascade", "schedule", "model", "sweep")
 _SUFFIXES: Final = (".yaml", ".yml", ".json")
 _PACKAGE: Final = Path(__file__).resolve().parents[1]
 # what the `kind:` line of a file says -> what the library calls it; used for files that lie loose in a folder of ATTNSIM_PATH, and to leave

@@ -24,6 +24,7 @@ MODELS: Final[Mapping[str, tuple[str, ...]]] = {
     "model": ("attnsim.spec.model:TransformerSpec",),
     "schedule": ("attnsim.spec.schedule:ScheduleSpec", "attnsim.spec.mapping:SpatialScheduleSpec"),
     "prices": ("attnsim.spec.prices:PricesSpec",),
+    "sweep": ("attnsim.spec.sweep:SweepSpec",),
 }
 """Kind of file -> the models one may be, told apart by `kind`, or for schedules by `target`."""
 _DIALECT: Final = "http://json-schema.org/draft-07/schema#"

@@ -1,0 +1,103 @@
+"""Points one by one: each is answered as `attnsim.run` answers it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from attnsim.api.documents import Ref, workload_spec
+from attnsim.api.kernel import run_kernel
+from attnsim.errors import AttnsimError, InfeasibleError
+from attnsim.evaluate.estimate import Report, plain
+from attnsim.evaluate.flat import flatten
+from attnsim.machine.machine import Machine
+from attnsim.machine.spatial import SpatialMachine
+from attnsim.spec.workload import LayerWorkload
+from attnsim.spec.yaml import Document, validate
+
+if TYPE_CHECKING:
+    import numpy as np
+
+Only = Literal["all", "lower_bound"]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Points of one workload on one machine that differ in counts alone.
+
+    sizes: of the ranks that vary, by rank, one a point; of a model: `context` and `batch`, as far as they vary. What does not vary stands
+    in the document. fields: top-level entries of the answer to give (None: all); only: "lower_bound" asks for no more than the bound.
+    """
+
+    document: Document
+    machine: Machine | SpatialMachine
+    schedule: Ref | None
+    sizes: Mapping[str, np.ndarray]
+    only: Only = "all"
+    fields: Collection[str] | None = None
+    count: int = 1
+
+    @property
+    def is_model(self) -> bool:
+        """Whether a whole model is asked about."""
+        return bool(self.document.data.get("kind") == "model")
+
+
+def answer_group(group: Group) -> dict[str, Any]:
+    """Columns by name, as `flatten` names them, and `error`: why a point has no answer, else None.
+
+    A list or an array holds one entry a point; None, and NaN in an array of floats, stand for no value.
+    """
+    rows: list[dict[str, Any]] = []
+    errors: list[str | None] = []
+    for number in range(group.count):
+        try:
+            rows.append(answer_point(group, number))
+            errors.append(None)
+        except AttnsimError as error:  # a sum of sizes that fits nowhere, groups that do not divide: of this point alone
+            rows.append({})
+            errors.append(reason(error))
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {**{name: [row.get(name) for row in rows] for name in names}, "error": errors}
+
+
+def answer_point(group: Group, number: int) -> dict[str, Any]:
+    """The answer of one point as a flat row. Raises: as `attnsim.run`."""
+    document = point_document(group, number)
+    estimate = answer(document, group.machine, group.schedule).results[0]
+    if group.fields is None:
+        return flatten(estimate.to_dict())
+    entries = {name: getattr(estimate, name, None) for name in group.fields}
+    return flatten({name: plain(value) for name, value in entries.items() if value is not None})
+
+
+def point_document(group: Group, number: int) -> Document:
+    """The workload of one point."""
+    if not group.sizes:
+        return group.document
+    values = {name: int(column[number]) for name, column in group.sizes.items()}
+    data = group.document.data
+    changed = {**data, **values} if group.is_model else {**data, "sizes": {**data["sizes"], **values}}
+    return replace(group.document, data=changed)
+
+
+def answer(document: Document, machine: Machine | SpatialMachine, schedule: Ref | None) -> Report:
+    """What `attnsim.run` answers to a question whose overrides are applied. Raises as it does."""
+    if document.data.get("kind") == "model":
+        from attnsim.api.model import run_model
+        from attnsim.spec.serving import ModelWorkload
+
+        return run_model(validate(ModelWorkload, document), document, machine, schedule)
+    spec = workload_spec(document)
+    if isinstance(spec, LayerWorkload):
+        from attnsim.api.layer import run_layer
+
+        return run_layer(spec, document, machine, schedule)
+    return run_kernel(spec, document, machine, schedule)
+
+
+def reason(error: AttnsimError) -> str:
+    """An error as the cell of a table: its messages, with the field at fault where the question is not well put."""
+    named = not isinstance(error, InfeasibleError)
+    return "; ".join(f"{issue.path}: {issue.message}" if named and issue.path else issue.message for issue in error.issues)
