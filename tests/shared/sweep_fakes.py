@@ -44,11 +44,11 @@ class FakePlan:
 
 
 def evaluate(plan: FakePlan, start: int, stop: int) -> pyarrow.Table:
-    """`point`, a float of it, and a column that only the second half of the points has."""
+    """`point`, a float and a text of it, and `error` for those divisible by 11."""
     plan.strike(start, stop)
     point = numpy.arange(start, stop, dtype=numpy.int64)
     point = point[point % 7 != 0]
-    columns = {"point": point, "latency_s": numpy.sqrt(point + 1.0), "arch": numpy.where(point % 2, "h100", "b200")}
-    if stop > plan.count // 2:
-        columns["bytes.l2"] = point * 2.5
-    return pyarrow.table(columns)
+    error = pyarrow.array([f"no {number}" if number % 11 == 0 else None for number in point.tolist()], pyarrow.string())
+    return pyarrow.table(
+        {"point": point, "latency_s": numpy.sqrt(point + 1.0), "arch": numpy.where(point % 2, "h100", "b200"), "error": error}
+    )

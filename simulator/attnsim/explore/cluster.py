@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import queue
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -15,6 +16,10 @@ from attnsim.explore.executors import Answer, Job
 
 CONNECT_SECONDS: Final = 10.0
 """How long to wait for a scheduler to answer, and then for its first worker."""
+WORKERLESS_SECONDS: Final = 60.0
+"""How long a sweep may be without any worker: theirs may be on the way back."""
+_LOOK_SECONDS: Final = 5.0  # between looks at the workers while no answer comes
+_LOGGERS: Final = ("distributed", "distributed.client")
 
 
 def address_of(executor: str) -> str:
@@ -40,15 +45,18 @@ class Cluster:
 
     def __init__(self, job: Job, executor: str) -> None:
         try:
-            from distributed import Client, as_completed
+            from distributed import Client
         except ImportError:
             raise MissingDataError(f"{executor} needs dask.distributed; pip install 'attnsim[cluster]'") from None
-        # Its own lines about a connection that fails would stand beside ours, which say what it means.
-        logging.getLogger("distributed").setLevel(logging.CRITICAL)
+        # Its own lines about connections that fail would stand beside ours, which say what it means.
+        self._levels = {name: logging.getLogger(name).level for name in _LOGGERS}
+        self._log(dict.fromkeys(_LOGGERS, logging.CRITICAL))
         self._address = address_of(executor)
+        connect: Any = Client  # typed in part only
         try:
-            self._client = Client(self._address, timeout=CONNECT_SECONDS, set_as_default=False, name="attnsim")
+            self._client = connect(self._address, timeout=CONNECT_SECONDS, set_as_default=False, name="attnsim")
         except (OSError, ValueError, TimeoutError):
+            self._log(self._levels)
             raise UsageError(
                 f"no dask scheduler answers at {self._address} within {CONNECT_SECONDS:g} s; start one with `dask scheduler`, or correct "
                 "HOST:PORT"
@@ -60,11 +68,15 @@ class Cluster:
             # for scattered data is lost with the workers that hold it, while a task is done again.
             self._job = self._client.submit(_same, job, key=f"attnsim-plan-{self._run}", pure=False)
             self._chunks: dict[Any, Chunk] = {}
-            self._completed = as_completed([], loop=self._client.loop, raise_errors=False)
+            self._done: queue.SimpleQueue[Any] = queue.SimpleQueue()
             self._submitted = 0
         except BaseException:
-            self._client.close()
+            self.close()
             raise
+
+    def _log(self, levels: dict[str, int]) -> None:
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
 
     def _check_workers(self) -> None:
         try:
@@ -73,14 +85,14 @@ class Cluster:
             raise UsageError(
                 f"the dask scheduler at {self._address} has no workers; start some with `dask worker {self._address}`"
             ) from None
-        for worker, version in sorted(self._client.run(_version_function()).items()):
+        for worker, version in sorted(self._client.run(_version_function(), on_error="ignore").items()):
             if version != __version__:
                 runs = f"runs attnsim {version}" if version else "has no attnsim"
                 raise UsageError(f"worker {worker} {runs}, this is {__version__}; install the same version on all")
 
     def room(self) -> int:
         """Two chunks a thread: one it computes, one that waits for it. Workers may come and go."""
-        return max(1, 2 * sum(self._client.nthreads().values()) - len(self._chunks))
+        return max(1, 2 * self._threads() - len(self._chunks))
 
     def submit(self, chunk: Chunk) -> None:
         """To a worker of the scheduler's choice."""
@@ -88,9 +100,9 @@ class Cluster:
         key = f"attnsim-chunk-{self._run}-{chunk.number}-{self._submitted}"
         # What a chunk raises it would raise again, so it is not retried. When a worker dies, the scheduler gives all its chunks to
         # others, up to the cluster's own `allowed-failures` (3) times; only then is it our turn (KilledWorker).
-        future = self._client.submit(_answer, self._job, chunk, key=key, pure=False, retries=0)
+        future: Any = self._client.submit(_answer, self._job, chunk, key=key, pure=False, retries=0)
         self._chunks[future] = chunk
-        self._completed.add(future)
+        future.add_done_callback(self._done.put)
 
     def completed(self) -> Iterable[Answer]:
         """As they are done. A chunk that was there whenever a worker died is lost, which may be chance."""
@@ -98,7 +110,7 @@ class Cluster:
         from distributed.client import FutureCancelledError
 
         answers = []
-        for future in self._completed.next_batch():
+        for future in self._next():
             chunk = self._chunks.pop(future)
             try:
                 answers.append(Answer(chunk, future.result()))
@@ -106,15 +118,38 @@ class Cluster:
                 answers.append(Answer(chunk, None, losses=2))
             except (FutureCancelledError, OSError):
                 if self._client.status != "running":
-                    raise InfeasibleError(
-                        f"the dask scheduler at {self._address} went away; what is done is on the disk: start it and add --resume"
-                    ) from None
+                    raise self._gone("went away") from None
                 answers.append(Answer(chunk, None, losses=1))
         return answers
+
+    def _next(self) -> list[Any]:
+        """At least one future that is done."""
+        without = 0.0
+        while True:
+            try:
+                found = [self._done.get(timeout=_LOOK_SECONDS)]
+                break
+            except queue.Empty:
+                without = 0.0 if self._threads() else without + _LOOK_SECONDS
+                if without >= WORKERLESS_SECONDS:
+                    raise self._gone(f"has had no workers for {without:g} s") from None
+        while not self._done.empty():
+            found.append(self._done.get())
+        return found
+
+    def _threads(self) -> int:
+        try:
+            return sum(self._client.nthreads().values())
+        except OSError:
+            raise self._gone("went away") from None
+
+    def _gone(self, why: str) -> InfeasibleError:
+        return InfeasibleError(f"the dask scheduler at {self._address} {why}; what is done is on the disk: start it again and add --resume")
 
     def close(self) -> None:
         """Chunks in flight are given up; the cluster stays."""
         self._client.close()
+        self._log(self._levels)
 
 
 def _same(job: Job) -> Job:

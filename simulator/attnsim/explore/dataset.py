@@ -12,10 +12,9 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -31,6 +30,20 @@ KEY: Final = b"attnsim"
 # Rows of a row group of a single file: small enough to stream, large enough that the footer stays short.
 _GROUP_ROWS: Final = 131_072
 _CHANGES_TOLD: Final = 3
+_DERIVED: Final = ("command", "count", "digest", "schema")  # of a description: told by the rest of it
+
+
+ERROR: Final = "error"
+"""The column that says why a point has no answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Rows of a sweep; those without an answer, and why the first of these has none."""
+
+    rows: int
+    refused: int
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,23 +107,14 @@ class Dataset:
         """Put a chunk's file in place. A second answer to the same chunk replaces the first, so that no point is there twice."""
         _write(self.part(chunk.number), lambda file: file.write_bytes(content))
 
-    def finish(self) -> int:
-        """Give all files the same columns and mark the sweep complete; the number of rows.
-
-        A chunk knows only the columns of its own points (a machine without an L2 has no bytes of it), but readers take the columns of
-        a folder from one file. Files that lack some are written again, with nulls.
-        """
-        import pyarrow.parquet
-
-        metadata = [pyarrow.parquet.read_metadata(part) for part in self.parts()]
-        schemas = [entry.schema.to_arrow_schema().remove_metadata() for entry in metadata]
+    def finish(self) -> None:
+        """Mark the sweep complete."""
         if not self.complete:
-            common = reduce(_unify, dict.fromkeys(schemas)) if schemas else pyarrow.schema([])
-            for part, schema in zip(self.parts(), schemas, strict=True):
-                if schema != common:
-                    _align(part, common)
             self.mark(complete=True)
-        return sum(entry.num_rows for entry in metadata)
+
+    def totals(self) -> Totals:
+        """Of all chunks."""
+        return totals_of(self.parts())
 
     def mark(self, *, complete: bool) -> None:
         """Write the plan file."""
@@ -133,14 +137,22 @@ def open_dataset(folder: Path, header: Header, *, resume: bool, chunk_given: boo
 
     With `chunk_given` false a resumed sweep keeps the size of chunks that it was begun with.
     Raises: UsageError for a folder that cannot be used, one in use without `resume`, or one of another plan; SpecError for a plan file
-    that cannot be read.
+    that cannot be read. A new sweep that fails before its first chunk is written leaves nothing behind.
     """
+    made = not folder.exists()
     with _writing(folder):
         folder.mkdir(exist_ok=True)
     with _locked(folder):
         with _writing(folder):
             dataset = _begin(folder, header, resume, chunk_given)
-        yield dataset
+        try:
+            yield dataset
+        except BaseException:
+            if len(dataset.missing) == header.chunks and not any(part.exists() for part in dataset.parts()):
+                (folder / PLAN).unlink(missing_ok=True)
+                if made:
+                    folder.rmdir()
+            raise
 
 
 def _begin(folder: Path, header: Header, resume: bool, chunk_given: bool) -> Dataset:
@@ -161,32 +173,47 @@ def _begin(folder: Path, header: Header, resume: bool, chunk_given: bool) -> Dat
 
 
 def concatenate(dataset: Dataset, path: Path) -> None:
-    """All chunks of a finished dataset as one file, in the order of the points, never more than some chunks in memory."""
+    """All chunks of a finished dataset as one file, in the order of the points, a few chunks in memory at a time."""
     import pyarrow
     import pyarrow.parquet
 
-    told = json.dumps(dataset.header.to_dict(), sort_keys=True, ensure_ascii=False)
+    header = dataset.header
+    told = {**header.about, "digest": header.digest, "attnsim": header.version, "count": header.count}
     parts = list(dataset.parts())
     schema = pyarrow.parquet.read_schema(parts[0]) if parts else pyarrow.schema([])
-    schema = schema.with_metadata({KEY: told})
+    schema = schema.with_metadata({KEY: json.dumps(told, sort_keys=True)})
 
-    def stream(file: Path) -> None:
+    def fill(file: Path) -> None:
         with pyarrow.parquet.ParquetWriter(file, schema, compression="zstd") as writer:
             held: list[pyarrow.Table] = []
             for part in parts:
-                held.append(pyarrow.parquet.ParquetFile(part).read())
-                if sum(table.num_rows for table in held) >= _GROUP_ROWS:
-                    writer.write_table(pyarrow.concat_tables(held).replace_schema_metadata(schema.metadata))
+                held.append(pyarrow.parquet.ParquetFile(part).read().replace_schema_metadata(schema.metadata))
+                if part is parts[-1] or sum(table.num_rows for table in held) >= _GROUP_ROWS:
+                    writer.write_table(pyarrow.concat_tables(held))
                     held.clear()
-            if held:
-                writer.write_table(pyarrow.concat_tables(held).replace_schema_metadata(schema.metadata))
 
-    _write(path, stream, dataset.folder)  # half a file is a leftover of the folder, which a resumed sweep removes
+    _write(path, fill, dataset.folder)  # half a file is a leftover of the folder, which a resumed sweep removes
+
+
+def totals_of(files: Iterable[Path]) -> Totals:
+    """Rows of Parquet files that attnsim wrote, counted from their footers."""
+    import pyarrow.parquet
+
+    rows = refused = 0
+    why = ""
+    for path in files:
+        file = pyarrow.parquet.ParquetFile(path)
+        rows += file.metadata.num_rows
+        refused += (failed := _not_null(file.metadata, ERROR))
+        if failed and not why:
+            why = str(file.read([ERROR])[ERROR].drop_null()[0])
+    return Totals(rows, refused, why)
 
 
 def remove(folder: Path) -> None:
-    """Take away a dataset whose points are elsewhere by now."""
-    shutil.rmtree(folder)
+    """Take away a dataset, if there, whose points are elsewhere by now."""
+    with suppress(FileNotFoundError):
+        shutil.rmtree(folder)
 
 
 def told_by(path: Path) -> dict[str, Any] | None:
@@ -203,18 +230,29 @@ def told_by(path: Path) -> dict[str, Any] | None:
 
 
 def changes(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """What differs between two descriptions, as `axes.sizes.M was 1k..4k, is 1k..8k`."""
+    """What differs between two descriptions, as `axes.sizes.M.count was 7, is 8`."""
     found: list[str] = []
     for key in dict.fromkeys((*old, *new)):
-        before, after = old.get(key), new.get(key)
+        before, after = _by_fields(old.get(key)), _by_fields(new.get(key))
         if isinstance(before, Mapping) and isinstance(after, Mapping):
             found += changes(before, after, f"{prefix}{key}.")
+            if before == after and list(before) != list(after):
+                found.append(f"{prefix}{key} came in the order {', '.join(before)}, now {', '.join(after)}")
         elif before != after:
             found.append(f"{prefix}{key} was {_short(before)}, is {_short(after)}")
     return found
 
 
+def _by_fields(value: Any) -> Any:
+    """Axes by the fields that vary along them; anything else as it is."""
+    if isinstance(value, list) and value and all(isinstance(entry, Mapping) and "fields" in entry for entry in value):
+        return {",".join(entry["fields"]): {key: item for key, item in entry.items() if key != "fields"} for entry in value}
+    return value
+
+
 def _short(value: Any) -> str:
+    if isinstance(value, Mapping):
+        value = dict(value)
     text = "not given" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
@@ -228,7 +266,8 @@ def _same(path: Path, header: Header, chunk_given: bool) -> tuple[Header, bool]:
     except (OSError, ValueError, KeyError, TypeError):
         raise SpecError(f"{path}: is no plan that `attnsim sweep` wrote; choose another folder") from None
     if digest != header.digest:
-        differ = changes({"attnsim": version} | about, {"attnsim": header.version} | _plain(header.about))
+        before, after = ({key: value for key, value in one.items() if key not in _DERIVED} for one in (about, _plain(header.about)))
+        differ = changes({"attnsim": version} | before, {"attnsim": header.version} | after)
         told = "; ".join(differ[:_CHANGES_TOLD]) or "a file that it uses has changed since"
         more = f"; and {len(differ) - _CHANGES_TOLD} more" if len(differ) > _CHANGES_TOLD else ""
         raise UsageError(f"cannot resume {str(path.parent)!r}: it holds another sweep: {told}{more}")
@@ -243,41 +282,13 @@ def _plain(about: Mapping[str, Any]) -> dict[str, Any]:
     return plain
 
 
-def _unify(one: pyarrow.Schema, other: pyarrow.Schema) -> pyarrow.Schema:
-    """Columns of both; where one has whole numbers and the other fractions, fractions; where nothing fits both, text."""
-    import pyarrow
-
-    try:
-        return pyarrow.unify_schemas([one, other], promote_options="permissive")
-    except pyarrow.ArrowTypeError:
-        clash = [name for name in one.names if name in other.names and not _fit(one.field(name), other.field(name))]
-        for name in clash:
-            one = one.set(one.get_field_index(name), pyarrow.field(name, pyarrow.string()))
-            other = other.set(other.get_field_index(name), pyarrow.field(name, pyarrow.string()))
-        return pyarrow.unify_schemas([one, other], promote_options="permissive")
-
-
-def _fit(one: pyarrow.Field, other: pyarrow.Field) -> bool:
-    import pyarrow
-
-    try:
-        pyarrow.unify_schemas([pyarrow.schema([one]), pyarrow.schema([other])], promote_options="permissive")
-    except pyarrow.ArrowTypeError:
-        return False
-    return True
-
-
-def _align(part: Path, common: pyarrow.Schema) -> None:
-    import pyarrow
-    import pyarrow.parquet
-
-    table = pyarrow.parquet.ParquetFile(part).read()
-    columns = [
-        table[field.name].cast(field.type) if field.name in table.column_names else pyarrow.nulls(table.num_rows, field.type)
-        for field in common
-    ]
-    aligned = pyarrow.table(columns, schema=common.with_metadata(table.schema.metadata))
-    _write(part, lambda file: pyarrow.parquet.write_table(aligned, file, compression="zstd"))
+def _not_null(metadata: pyarrow.parquet.FileMetaData, name: str) -> int:
+    """How many values a column has that are not null, of a file that attnsim wrote."""
+    if name not in metadata.schema.names:
+        return 0
+    at = metadata.schema.names.index(name)
+    columns = [metadata.row_group(group).column(at) for group in range(metadata.num_row_groups)]
+    return sum(column.num_values - column.statistics.null_count for column in columns if column.statistics is not None)
 
 
 def _write(path: Path, fill: Callable[[Path], object], folder: Path | None = None) -> None:

@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from attnsim import __version__
 from attnsim.errors import InfeasibleError, UsageError
-from attnsim.explore.dataset import Chunk, Dataset, Header, concatenate, encode, open_dataset, remove, told_by
+from attnsim.explore.dataset import Chunk, Dataset, Header, concatenate, encode, open_dataset, remove, told_by, totals_of
 
 if TYPE_CHECKING:
     import pyarrow
 
-CHUNK: Final = 50_000
-"""Points of a chunk, if not given."""
+# Points of a chunk, if not given: enough chunks for many workers, but none so small that its file is mostly footer.
+_LEAST, _MOST, _CHUNKS = 1_000, 50_000, 256
 
 # A chunk whose worker was lost goes back among the others once; from the second loss on it runs alone, so that at the third it is known
 # which chunk it is that kills workers.
@@ -251,10 +251,12 @@ def _processors() -> int:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What `run_plan` did: rows in the output, and chunks computed now and found done."""
+    """What `run_plan` did: rows in the output, those without an answer and why the first has none; chunks computed and found done."""
 
     path: Path
     rows: int
+    refused: int
+    why: str
     computed: int
     kept: int
 
@@ -274,11 +276,11 @@ def run_plan(
     about: Mapping[str, Any] | None = None,
     evaluate: Evaluate = evaluate,
 ) -> Outcome:
-    """Compute all points of a plan into a Parquet dataset: the folder `output`, or one file if its name ends in .parquet.
+    """Compute all points of a plan into Parquet: the folder `output` with a file a chunk, or one file if the name has an ending.
 
     `executor` is local, processes, processes:N or dask://HOST:PORT. `chunk` is the number of points computed and written together; if
-    not given, that of the sweep that is resumed, else 50 000. With `resume` the chunks on the disk are kept. `about` tells in plain JSON
-    what is swept; it is written beside the points, and says what differs when a resumed sweep is another one.
+    not given, that of the sweep that is resumed, else 1 000 to 50 000 by their number. With `resume` the chunks on the disk are kept.
+    `about` tells in plain JSON what is swept; it is written beside the points, and says what differs when a resumed sweep is another.
 
     Raises: UsageError for an executor, an output or a cluster that cannot be used; MissingDataError without dask; InfeasibleError for a
     chunk that kills its workers or a cluster that goes away; and what the evaluation of a point raises.
@@ -286,24 +288,30 @@ def run_plan(
     check_executor(executor)
     if chunk is not None and chunk < 1:
         raise UsageError(f"a chunk has 1 point or more, not {chunk}")
-    header = Header(plan.digest, __version__, plan.count, chunk or CHUNK, about or {})
-    single = output.suffix.lower() == ".parquet" and not output.is_dir()
+    size = chunk or max(_LEAST, min(_MOST, -(-plan.count // _CHUNKS)))
+    header = Header(plan.digest, __version__, plan.count, size, about or {})
     output = output.resolve() if output.is_symlink() else output
+    single = bool(output.suffix) and not output.is_dir()
     folder = output.with_name(f".{output.name}.parts") if single else output
-    if single and resume and (told_by(output) or {}).get("digest") == plan.digest:  # killed after the last step, if at all
-        if folder.exists():
+    if single and resume and output.exists():
+        done = (told_by(output) or {}).get("digest") == header.digest
+        if done:  # maybe all but the last step, taking the folder away
             remove(folder)
-        return Outcome(output, _rows(output), 0, header.chunks)
+            totals = totals_of([output])
+            return Outcome(output, totals.rows, totals.refused, totals.why, 0, header.chunks)
+        if not folder.exists():
+            raise UsageError(f"cannot resume {str(output)!r}: it holds something else; leave --resume out to replace it")
     with open_dataset(folder, header, resume=resume, chunk_given=chunk is not None) as dataset:
-        missing = len(dataset.missing)
-        if missing:
+        if dataset.missing:
             with closing(_engine(executor, Job(plan, evaluate))) as engine:
                 _drive(engine, dataset, progress or (lambda done, kept: None))
-        rows = dataset.finish()
+        dataset.finish()
+        totals = dataset.totals()
         if single:
             concatenate(dataset, output)
             remove(folder)
-    return Outcome(output, rows, missing, dataset.header.chunks - missing)
+    computed = len(dataset.missing)
+    return Outcome(output, totals.rows, totals.refused, totals.why, computed, dataset.header.chunks - computed)
 
 
 def _drive(engine: Engine, dataset: Dataset, progress: Progress) -> None:
@@ -341,12 +349,6 @@ def _drive(engine: Engine, dataset: Dataset, progress: Progress) -> None:
 def _check_losses(chunk: Chunk, losses: int) -> None:
     if losses >= _TRIES:
         raise InfeasibleError(
-            f"points {chunk.start} to {chunk.stop - 1} killed their worker {losses} times, which is most often a lack of memory; "
-            "try a smaller --chunk in another folder"
+            f"points {chunk.start} to {chunk.stop - 1} kill their worker whenever they are tried, most often for lack of memory; "
+            "try a smaller --chunk, with another output"
         )
-
-
-def _rows(path: Path) -> int:
-    import pyarrow.parquet
-
-    return int(pyarrow.parquet.read_metadata(path).num_rows)
