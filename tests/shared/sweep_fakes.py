@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,3 +54,29 @@ def evaluate(plan: FakePlan, start: int, stop: int) -> pyarrow.Table:
     return pyarrow.table(
         {"point": point, "latency_s": numpy.sqrt(point + 1.0), "arch": numpy.where(point % 2, "h100", "b200"), "error": error}
     )
+
+
+def expected(plan: FakePlan) -> pyarrow.Table:
+    """What a sweep of the plan has to hold."""
+    return evaluate(FakePlan(plan.count), 0, plan.count)
+
+
+def stamps(folder: Path) -> dict[str, int]:
+    """When each part was written, in ns."""
+    return {part.name: part.stat().st_mtime_ns for part in folder.glob("part-*.parquet")}
+
+
+def killed_at_half(executor: str, folder: Path, plan: FakePlan, chunk: int) -> dict[str, int]:
+    """Start a sweep in a process of its own and kill it with SIGKILL when half of its parts are there; the parts that then are."""
+    client = Path(__file__).with_name("sweep_client.py")
+    arguments = [executor, str(folder), str(plan.count), str(chunk), str(plan.delay_s)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry), "SWEPT": str(folder)}
+    process = subprocess.Popen([sys.executable, str(client), *arguments], env=environment, stderr=subprocess.PIPE)
+    half = -(-plan.count // chunk) // 2
+    while len(stamps(folder)) < half:
+        assert process.poll() is None, process.communicate()[1].decode()
+        time.sleep(0.005)
+    process.kill()
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    return stamps(folder)

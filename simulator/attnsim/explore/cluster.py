@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import pickle
 import queue
 from collections.abc import Callable, Iterable
+from concurrent.futures import CancelledError
 from typing import Any, Final
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -18,7 +20,8 @@ CONNECT_SECONDS: Final = 10.0
 """How long to wait for a scheduler to answer, and then for its first worker."""
 WORKERLESS_SECONDS: Final = 60.0
 """How long a sweep may be without any worker: theirs may be on the way back."""
-_LOOK_SECONDS: Final = 5.0  # between looks at the workers while no answer comes
+LOOK_SECONDS: Final = 5.0
+"""Between looks at the workers while no answer comes."""
 _LOGGERS: Final = ("distributed", "distributed.client")
 
 
@@ -66,7 +69,8 @@ class Cluster:
             self._run = uuid4().hex[:12]
             # A task whose value every chunk needs: the plan travels to the scheduler once and to each worker once. It is not scattered,
             # for scattered data is lost with the workers that hold it, while a task is done again.
-            self._job = self._client.submit(_same, job, key=f"attnsim-plan-{self._run}", pure=False)
+            self._load, self._answer = _functions()
+            self._job = self._client.submit(self._load, pickle.dumps(job), key=f"attnsim-plan-{self._run}", pure=False)
             self._chunks: dict[Any, Chunk] = {}
             self._done: queue.SimpleQueue[Any] = queue.SimpleQueue()
             self._submitted = 0
@@ -100,37 +104,47 @@ class Cluster:
         key = f"attnsim-chunk-{self._run}-{chunk.number}-{self._submitted}"
         # What a chunk raises it would raise again, so it is not retried. When a worker dies, the scheduler gives all its chunks to
         # others, up to the cluster's own `allowed-failures` (3) times; only then is it our turn (KilledWorker).
-        future: Any = self._client.submit(_answer, self._job, chunk, key=key, pure=False, retries=0)
+        place = chunk.number, chunk.start, chunk.stop
+        future: Any = self._client.submit(self._answer, self._job, *place, key=key, pure=False, retries=0)
         self._chunks[future] = chunk
         future.add_done_callback(self._done.put)
 
     def completed(self) -> Iterable[Answer]:
         """As they are done. A chunk that was there whenever a worker died is lost, which may be chance."""
         from distributed import KilledWorker
-        from distributed.client import FutureCancelledError
 
         answers = []
         for future in self._next():
             chunk = self._chunks.pop(future)
-            try:
-                answers.append(Answer(chunk, future.result()))
-            except KilledWorker:  # the scheduler's retries were the tries in company; what is left is the one alone
+            if isinstance(self._error(future), KilledWorker):
+                # The scheduler's retries were the tries in company; what is left is the one alone.
                 answers.append(Answer(chunk, None, losses=2))
-            except (FutureCancelledError, OSError):
-                if self._client.status != "running":
-                    raise self._gone("went away") from None
-                answers.append(Answer(chunk, None, losses=1))
+            else:
+                answers.append(Answer(chunk, self._result(future)))
         return answers
+
+    def _error(self, future: Any) -> BaseException | None:
+        error: BaseException | None = future.exception() if future.status == "error" else None
+        return error
+
+    def _result(self, future: Any) -> bytes:
+        if future.status == "error":  # the chunk's own exception
+            future.result()
+        try:
+            content: bytes = future.result()
+        except (CancelledError, OSError):
+            raise self._gone("dropped the work" if self._client.status == "running" else "went away") from None
+        return content
 
     def _next(self) -> list[Any]:
         """At least one future that is done."""
         without = 0.0
         while True:
             try:
-                found = [self._done.get(timeout=_LOOK_SECONDS)]
+                found = [self._done.get(timeout=LOOK_SECONDS)]
                 break
             except queue.Empty:
-                without = 0.0 if self._threads() else without + _LOOK_SECONDS
+                without = 0.0 if self._threads() else without + LOOK_SECONDS
                 if without >= WORKERLESS_SECONDS:
                     raise self._gone(f"has had no workers for {without:g} s") from None
         while not self._done.empty():
@@ -152,16 +166,25 @@ class Cluster:
         self._log(self._levels)
 
 
-def _same(job: Job) -> Job:
-    return job
+def _functions() -> tuple[Callable[..., Any], Callable[..., bytes]]:
+    # Functions made inside another travel whole, not by name, and the job as bytes: the scheduler reads all that passes through it, and
+    # need not have attnsim. (Workers do; they are asked before.)
+    def attnsim_plan(job: bytes) -> Any:
+        import pickle
 
+        return pickle.loads(job)
 
-def _answer(job: Job, chunk: Chunk) -> bytes:
-    return job.answer(chunk)
+    def attnsim_chunk(job: Any, number: int, start: int, stop: int) -> bytes:
+        from attnsim.explore.dataset import Chunk
+
+        content: bytes = job.answer(Chunk(number, start, stop))
+        return content
+
+    return attnsim_plan, attnsim_chunk
 
 
 def _version_function() -> Callable[[], str]:
-    # Made inside another function, it travels whole, not by name: so that a worker without attnsim can run it, too.
+    # By the same means a worker without attnsim can run it, too.
     def version() -> str:
         try:
             from attnsim import __version__ as found

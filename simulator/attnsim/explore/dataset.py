@@ -143,14 +143,14 @@ def open_dataset(folder: Path, header: Header, *, resume: bool, chunk_given: boo
     with _writing(folder):
         folder.mkdir(exist_ok=True)
     with _locked(folder):
-        with _writing(folder):
-            dataset = _begin(folder, header, resume, chunk_given)
         try:
+            with _writing(folder):
+                dataset = _begin(folder, header, resume, chunk_given)
             yield dataset
         except BaseException:
-            if len(dataset.missing) == header.chunks and not any(part.exists() for part in dataset.parts()):
+            if made and not any(folder.glob("part-*")):
                 (folder / PLAN).unlink(missing_ok=True)
-                if made:
+                with suppress(OSError):
                     folder.rmdir()
             raise
 
@@ -160,7 +160,7 @@ def _begin(folder: Path, header: Header, resume: bool, chunk_given: bool) -> Dat
     leftovers = [path for path in there if path.name.startswith(".") and path.name.endswith(".tmp")]
     used = len(there) > len(leftovers)
     if used and not resume:
-        raise UsageError(f"{str(folder)!r} exists; add --resume to go on with the sweep in it, or choose another folder")
+        raise UsageError(f"{str(folder)!r} exists; add --resume to go on with the sweep in it, or choose another output")
     if used and folder / PLAN not in there:
         raise UsageError(f"cannot resume {str(folder)!r}: it holds no sweep, there is no {PLAN} in it")
     header, complete = _same(folder / PLAN, header, chunk_given) if used else (header, False)
@@ -264,7 +264,7 @@ def _same(path: Path, header: Header, chunk_given: bool) -> tuple[Header, bool]:
         digest, version, chunk, complete = there["digest"], there["attnsim"], int(there["chunk"]), bool(there["complete"])
         about = dict(there["plan"])
     except (OSError, ValueError, KeyError, TypeError):
-        raise SpecError(f"{path}: is no plan that `attnsim sweep` wrote; choose another folder") from None
+        raise SpecError(f"{path}: is no plan that `attnsim sweep` wrote; choose another output") from None
     if digest != header.digest:
         before, after = ({key: value for key, value in one.items() if key not in _DERIVED} for one in (about, _plain(header.about)))
         differ = changes({"attnsim": version} | before, {"attnsim": header.version} | after)
@@ -349,7 +349,7 @@ def _locked(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise UsageError(f"{str(folder)!r} is being written by another sweep; wait for it, or choose another folder") from None
+            raise UsageError(f"{str(folder)!r} is being written by another sweep; wait for it, or choose another output") from None
         except OSError:
             pass  # a file system without locks: whoever starts two sweeps into one folder there computes chunks twice, no more
         yield
