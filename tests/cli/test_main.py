@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -72,7 +73,7 @@ def test_every_help_ends_with_an_example_of_that_command(name: str, call: Any) -
     "name", [name for name in COMMANDS if name not in ("import", "validate", "lint-measurements", "measure", "calibrate")]
 )
 def test_the_examples_run(name: str, call: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    examples = [line.split() for line in str(get(name).epilog).split("\n") if line.startswith("  attnsim")]
+    examples = [shlex.split(line) for line in str(get(name).epilog).split("\n") if line.startswith("  attnsim")]
     if name == "check":  # its example names files of a checkout
         monkeypatch.chdir(ROOT)
     else:

@@ -42,10 +42,17 @@ class Request:
         try:
             yield
         except SweepError as error:
-            loc = self.places.get(error.field, ())
-            raise SpecError(
-                self.document.issue(loc, issue.message.removeprefix("filter: ").removeprefix(f"{error.field}: ")) for issue in error.issues
-            ) from None
+            loc, own = self.places.get(error.field, ()), f"{error.field}: "
+            texts = [issue.message.removeprefix("filter: ").removeprefix(own) for issue in error.issues]
+            raise SpecError(self.document.issue(loc, text) for text in texts) from None
+        except SpecError as error:
+            raise SpecError(self._at_set(issue) for issue in error.issues) from None
+
+    def _at_set(self, issue: Issue) -> Issue:
+        """An issue of a field under `set:`, at its line; any other as it is."""
+        field, of_set, _ = issue.file.removeprefix("--set ").partition("=")
+        loc = self.places.get(f"set.{field}", self.places.get(f"set.arch.{field}"))
+        return self.document.issue(loc, issue.message) if of_set and loc is not None else issue
 
 
 def read_request(document: Document) -> Request:
@@ -75,6 +82,7 @@ def read_request(document: Document) -> Request:
     if issues:
         raise SpecError(issues)
     places |= {f"filters.{number}": ("filters", number) for number in range(len(spec.filters))}
+    places |= {f"set.{name}": ("set", name) for name in spec.sets}
     sets = tuple(f"{name}={set_text(value)}" for name, value in spec.sets.items())
     return Request(
         spec.name, workload, arch, tuple(axes), tuple(spec.filters), _schedule(spec, document), sets, ONLY[spec.only],
