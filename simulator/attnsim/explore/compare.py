@@ -238,7 +238,8 @@ def _busy(x: Result, y: Result, difference: float) -> Iterable[Busy]:
         a, b = times[0].get(name), times[1].get(name)
         done = work[1][name] / work[0][name] if work[0].get(name) and name in work[1] else None
         rate = done / (b / a) if done and a and b else None
-        yield Busy(name, a, b, "s", _share(a, b, difference, x["latency_s"]), done, rate)
+        share = _share(a, b, difference, x["latency_s"]) if a is not None and b is not None else None
+        yield Busy(name, a, b, "s", share, done, rate)
 
 
 def _parts(x: Result, y: Result, difference: float) -> Iterable[Pair]:
