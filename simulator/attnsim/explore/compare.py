@@ -173,7 +173,7 @@ def compare(a: Report | Mapping[str, Any], b: Report | Mapping[str, Any]) -> Com
         parts=tuple(_parts(x, y, difference)),
         kernels=tuple(_kernels(x.get("kernels", ()), y.get("kernels", ()))),
         bytes=tuple(_pairs(x["bytes"], y["bytes"], "B")),
-        work=tuple(_pairs(x.get("flops_by_unit", {}), y.get("flops_by_unit", {}), "FLOP")),
+        work=tuple(reversed([*_pairs(x.get("flops_by_unit", {}), y.get("flops_by_unit", {}), "FLOP")])),
         inputs=inputs,
         machine=known,
         mask=mask,
@@ -186,7 +186,14 @@ def _answer(given: Report | Mapping[str, Any], which: str) -> Mapping[str, Any]:
     data: Any = given.to_dict() if isinstance(given, Report) else given
     if not is_answer(data):
         raise UsageError(f"{which} is no answer of attnsim run; write one with: attnsim run WORKLOAD ARCH --format json")
-    return {"assumptions": (), "attnsim": "", **data}
+    return {"assumptions": (), "attnsim": "", **_in_order(data)}
+
+
+def _in_order(data: Any) -> Any:
+    """With keys sorted, as JSON has them: tiles and sizes read the same from a Report and from a file."""
+    if isinstance(data, Mapping):
+        return {key: _in_order(data[key]) for key in sorted(data)}
+    return [_in_order(item) for item in data] if isinstance(data, list | tuple) else data
 
 
 def is_answer(data: Any) -> bool:
@@ -222,8 +229,14 @@ def _figures(x: Result, y: Result) -> Iterable[Pair]:
 
 
 def _pairs(x: Mapping[str, float], y: Mapping[str, float], of: str) -> Iterable[Pair]:
-    for name in dict.fromkeys([*x, *y]):
+    """Least first, as memory levels go from the outermost in."""
+    for name in _ordered(x, y):
         yield Pair(name, x.get(name), y.get(name), of)
+
+
+def _ordered(x: Mapping[str, float], y: Mapping[str, float]) -> list[str]:
+    """By the larger of both sides, then by name: the JSON of an answer keeps no order."""
+    return sorted({*x, *y}, key=lambda name: (max(x.get(name, 0.0), y.get(name, 0.0)), name))
 
 
 def _share(a: float | None, b: float | None, difference: float, latency: float) -> float | None:
@@ -234,17 +247,19 @@ def _busy(x: Result, y: Result, difference: float) -> Iterable[Busy]:
     """Longest first, by the longer of the two sides."""
     times = [result["time_by_resource_s"] for result in (x, y)]
     work = [{**result.get("flops_by_unit", {}), **result["bytes"]} for result in (x, y)]
-    for name in sorted(dict.fromkeys([*times[0], *times[1]]), key=lambda name: -max(time.get(name, 0.0) for time in times)):
+    for name in reversed(_ordered(*times)):
         a, b = times[0].get(name), times[1].get(name)
         done = work[1][name] / work[0][name] if work[0].get(name) and name in work[1] else None
         rate = done / (b / a) if done and a and b else None
-        yield Busy(name, a, b, "s", _share(a, b, difference, x["latency_s"]), done, rate)
+        share = _share(a, b, difference, x["latency_s"]) if a is not None and b is not None else None
+        yield Busy(name, a, b, "s", share, done, rate)
 
 
 def _parts(x: Result, y: Result, difference: float) -> Iterable[Pair]:
-    found = [_part_times(result) for result in (x, y)]
-    for name in dict.fromkeys([*found[0], *found[1]]):
-        a, b = found[0].get(name), found[1].get(name)
+    """Longest first, by the longer of the two sides."""
+    times = [_part_times(result) for result in (x, y)]
+    for name in reversed(_ordered(*times)):
+        a, b = times[0].get(name), times[1].get(name)
         yield Pair(name, a, b, "s", _share(a, b, difference, x["latency_s"]))
 
 

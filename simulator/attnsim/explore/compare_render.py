@@ -11,6 +11,7 @@ from attnsim.explore.shown import label, shown
 from attnsim.units import format_quantity
 
 _COUNTS_AS_SAME = 5e-4
+_KERNEL_LABELS = {"ctas": "CTAs", "ctas_per_processor": "CTAs a processor", "smem_per_cta_bytes": "shared memory a CTA"}
 
 
 def text(found: Comparison) -> str:
@@ -146,7 +147,7 @@ def _kernel(pair: KernelPair) -> list[str]:
         if name in ("smem_per_cta_bytes", "dtype", "limiter") and a == b:
             continue
         cells = _values(Change(name, a, b, {"latency_s": "s", "smem_per_cta_bytes": "B"}.get(name, "")))
-        lines.append([label(name).replace("_", " "), *cells, _ratio(_quotient(Change(name, a, b)))])
+        lines.append([_KERNEL_LABELS.get(name, label(name)), *cells, _ratio(_quotient(Change(name, a, b)))])
     return _block(["kernel", *names, ""], lines)
 
 

@@ -148,8 +148,10 @@ class Front:
         return aligned(header, rows, right=[index for index, text in enumerate(words) if not text])
 
     def _below(self) -> list[str]:
-        more = self.counts.front - min(len(self), ROWS_SHOWN)
-        return [*([f"and {whole(more)} more: write them with -o FILE.csv"] if more else []), *self.counts.lines()]
+        listed = min(len(self), ROWS_SHOWN)
+        hint = ": write them with -o FILE.csv" if len(self) > listed else ""
+        more = self.counts.front - listed
+        return [*([f"and {whole(more)} more{hint}"] if more else []), *self.counts.lines()]
 
 
 def pareto(
