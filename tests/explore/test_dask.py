@@ -104,7 +104,10 @@ def test_a_client_that_is_killed_can_be_resumed(tmp_path: Path, workers: Any) ->
     assert len(set(table["point"].to_pylist())) == table.num_rows
 
 
-def test_a_chunk_that_kills_its_workers_is_named_and_the_rest_can_be_had(tmp_path: Path, workers: Any) -> None:
+def test_a_chunk_that_kills_its_workers_is_named_and_the_rest_can_be_had(
+    tmp_path: Path, workers: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers.scheduler, "allowed_failures", 0)  # innocent chunks beside it are lost, too; fewer workers have to die
     with pytest.raises(InfeasibleError, match="^points 400 to 499 kill their worker whenever they are tried"):
         sweep(tmp_path / "out", FakePlan(1000, deadly=(450,)), workers)
     sweep(tmp_path / "out", FakePlan(1000), workers, resume=True)
@@ -125,17 +128,19 @@ def test_workers_of_another_version_are_refused(tmp_path: Path, workers: Any, mo
 
 def test_workers_without_attnsim_are_refused(tmp_path: Path, workers: Any) -> None:
     def hide() -> None:
-        import sys
+        sys.modules["hidden"], sys.modules["attnsim"] = sys.modules["attnsim"], None  # type: ignore[assignment]
 
-        sys.modules["attnsim"] = None  # type: ignore[assignment]
+    def show() -> None:
+        sys.modules["attnsim"] = sys.modules.pop("hidden")
 
+    run_plan(FakePlan(100), f"dask://{address(workers)}", tmp_path / "first", evaluate=evaluate)  # so that all have it
     with distributed.Client(workers.scheduler_address, set_as_default=False) as client:
         client.run(hide)
         try:
             with pytest.raises(UsageError, match=rf"^worker \S+ has no attnsim, this is {__version__}; install the same version on all$"):
                 sweep(tmp_path / "out", FakePlan(100), workers)
         finally:
-            client.restart()
+            client.run(show)
     assert not (tmp_path / "out").exists()
 
 
@@ -162,18 +167,31 @@ def test_a_scheduler_without_workers_or_that_goes_away_is_told(tmp_path: Path, m
 
 def test_an_address_where_no_scheduler_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cluster, "CONNECT_SECONDS", 0.5)
-    with socket.socket() as mute:
-        mute.bind(("127.0.0.1", 0))
-        port = mute.getsockname()[1]
-        for listens in (False, True):  # nobody there; somebody there who says nothing
-            if listens:
-                mute.listen()
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        port = other.getsockname()[1]
+        for listens in ("nobody", "somebody who says nothing", "a web server"):
+            if listens != "nobody":
+                other.listen()
+            if listens == "a web server":
+                threading.Thread(target=serve, args=(other,), daemon=True).start()
             with pytest.raises(UsageError) as caught:
                 run_plan(FakePlan(100), f"dask://127.0.0.1:{port}", tmp_path / "out", evaluate=evaluate)
             assert str(caught.value) == (
                 f"no dask scheduler answers at tcp://127.0.0.1:{port} within 0.5 s; start one with `dask scheduler`, or correct HOST:PORT"
             )
     assert not list(tmp_path.iterdir())
+
+
+def serve(listening: socket.socket) -> None:
+    while True:
+        try:
+            taken, _ = listening.accept()
+        except OSError:
+            return
+        with taken:
+            taken.recv(10)
+            taken.sendall(b"HTTP/1.0 400 Bad request\r\nContent-Type: text/html\r\n\r\n<html></html>\r\n")
 
 
 def test_without_dask_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

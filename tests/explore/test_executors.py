@@ -1,5 +1,6 @@
 """Sweeps in processes: the same points as in one, whoever dies."""
 
+import json
 import multiprocessing
 import os
 import signal
@@ -19,8 +20,12 @@ from sweep_fakes import FakePlan, evaluate, expected, killed_at_half, stamps
 
 from attnsim.errors import InfeasibleError, SpecError, UsageError
 from attnsim.explore import executors
+from attnsim.explore.axes import vary
+from attnsim.explore.build import build_plan
 from attnsim.explore.dataset import Chunk
 from attnsim.explore.executors import Answer, Engine, Job, Outcome, check_executor, run_plan
+from attnsim.explore.local import run_local
+from attnsim.explore.sinks import Frames
 
 
 def sweep(output: Path, plan: FakePlan, executor: str = "processes:2", **options: Any) -> Outcome:
@@ -36,6 +41,17 @@ def test_processes_answer_as_one_does(tmp_path: Path) -> None:
     assert len(told) == 32 and told == sorted(told) and told[-1] == (3030, 0)
     sweep(tmp_path / "out.parquet", plan)
     assert pyarrow.parquet.read_table(tmp_path / "out.parquet").equals(expected(plan))
+
+
+def test_a_real_plan_travels(tmp_path: Path) -> None:
+    axes = [vary("arch", "h100_sxm,h200"), vary("sizes.B", "1..5:+1"), vary("sizes.M", "1k..8k:log2")]
+    plan = build_plan("llama3-8b-decode", None, axes, ["sizes.B != 3"])
+    run_plan(plan, "processes:2", tmp_path / "out", chunk=7)
+    one = Frames(plan.schema)
+    run_local(plan, one)
+    found = pyarrow.parquet.read_table(tmp_path / "out")
+    assert found.num_rows == 32 and found.equals(one.table())
+    assert json.loads((tmp_path / "out" / "_plan.json").read_text())["digest"] == plan.digest
 
 
 def test_a_worker_that_is_killed_loses_no_point(tmp_path: Path) -> None:

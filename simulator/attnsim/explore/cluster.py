@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import pickle
 import queue
+import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import CancelledError
 from typing import Any, Final
@@ -55,15 +56,14 @@ class Cluster:
         self._levels = {name: logging.getLogger(name).level for name in _LOGGERS}
         self._log(dict.fromkeys(_LOGGERS, logging.CRITICAL))
         self._address = address_of(executor)
-        connect: Any = Client  # typed in part only
-        try:
-            self._client = connect(self._address, timeout=CONNECT_SECONDS, set_as_default=False, name="attnsim")
-        except (OSError, ValueError, TimeoutError):
+        connected = _within(CONNECT_SECONDS, Client, self._address)
+        if connected is None:
             self._log(self._levels)
             raise UsageError(
                 f"no dask scheduler answers at {self._address} within {CONNECT_SECONDS:g} s; start one with `dask scheduler`, or correct "
                 "HOST:PORT"
-            ) from None
+            )
+        self._client = connected
         try:
             self._check_workers()
             self._run = uuid4().hex[:12]
@@ -116,25 +116,15 @@ class Cluster:
         answers = []
         for future in self._next():
             chunk = self._chunks.pop(future)
-            if isinstance(self._error(future), KilledWorker):
-                # The scheduler's retries were the tries in company; what is left is the one alone.
+            try:
+                answers.append(Answer(chunk, future.result()))
+            except KilledWorker:  # the scheduler's retries were the tries in company; what is left is the one alone
                 answers.append(Answer(chunk, None, losses=2))
-            else:
-                answers.append(Answer(chunk, self._result(future)))
+            except (CancelledError, OSError):
+                if future.status == "error":  # the chunk's own exception, none of the connection
+                    raise
+                raise self._gone("dropped the work" if self._client.status == "running" else "went away") from None
         return answers
-
-    def _error(self, future: Any) -> BaseException | None:
-        error: BaseException | None = future.exception() if future.status == "error" else None
-        return error
-
-    def _result(self, future: Any) -> bytes:
-        if future.status == "error":  # the chunk's own exception
-            future.result()
-        try:
-            content: bytes = future.result()
-        except (CancelledError, OSError):
-            raise self._gone("dropped the work" if self._client.status == "running" else "went away") from None
-        return content
 
     def _next(self) -> list[Any]:
         """At least one future that is done."""
@@ -164,6 +154,26 @@ class Cluster:
         """Chunks in flight are given up; the cluster stays."""
         self._client.close()
         self._log(self._levels)
+
+
+def _within(seconds: float, client: Any, address: str) -> Any:
+    """A client that is connected; None if that does not come about in time.
+
+    A thread waits, for dask does so without end where something that is no scheduler takes the connection and says nothing.
+    """
+    answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
+    def connect() -> None:
+        try:
+            answers.put(client(address, timeout=seconds, set_as_default=False, name="attnsim"))
+        except (OSError, ValueError, TimeoutError, MemoryError):  # the last: words of another protocol, read as a length
+            answers.put(None)
+
+    threading.Thread(target=connect, daemon=True).start()
+    try:
+        return answers.get(timeout=seconds + 1)
+    except queue.Empty:
+        return None
 
 
 def _functions() -> tuple[Callable[..., Any], Callable[..., bytes]]:
