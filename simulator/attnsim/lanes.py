@@ -285,9 +285,7 @@ def _raw(number: Number) -> Any:
     return number.values if type(number) is Lanes else number
 
 
-def apart(
-    lanes: Array, run: Callable[[Array], None], refuse: Callable[[Array, Exception], None], errors: tuple[type[Exception], ...]
-) -> None:
+def apart(lanes: Array, run: Callable[[Array], None], refuse: Callable[[Array, Exception], None], errors: type[Exception]) -> None:
     """Run a program for lanes (numbers of points), for those that part ways one after the other.
 
     run: computes and keeps the answers of some lanes; refuse: is told of lanes whose program ended with one of `errors`, or that are to
@@ -300,7 +298,7 @@ def apart(
             run(some)
         except Diverged as parted:
             waiting += [some[~parted.taken], some[parted.taken]]
-        except (*errors, OneByOne, Refused) as error:
+        except (errors, OneByOne, Refused) as error:
             refuse(some, error)
 
 

@@ -65,7 +65,7 @@ def answer_together(group: Group) -> dict[str, Any]:
             else:
                 columns.put(some, answer_one_by_one(group, some))
 
-        apart(rows, run, refuse, (AttnsimError,))
+        apart(rows, run, refuse, AttnsimError)
     return columns.named()
 
 

@@ -131,7 +131,7 @@ def _computed(
             for lane in some:
                 one(lane)
 
-    apart(np.arange(len(keys)), run, refuse, (AttnsimError,))
+    apart(np.arange(len(keys)), run, refuse, AttnsimError)
     return costs
 
 
