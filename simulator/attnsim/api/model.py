@@ -8,6 +8,7 @@ from pathlib import Path
 from attnsim.api.documents import Ref, placed
 from attnsim.errors import InfeasibleError, SpecError
 from attnsim.evaluate.estimate import Report
+from attnsim.lanes import many
 from attnsim.machine.load import load_machine
 from attnsim.machine.machine import Machine
 from attnsim.machine.prices import PriceProfile, load_prices
@@ -155,7 +156,9 @@ def _ideal(
             **_unit_costs(machine, rates[machine.name]),
             **ideal.conditions(model, machine, spec.slo.tpot, asked.gpus_per_server, spec.batch),
         },
-        assumptions=(
+        assumptions=()
+        if many(spec.context, spec.batch)
+        else (
             "peak rates of the resource that binds; cache reads hidden behind the cores, projections after them; weights read for free",
             "no network, routers, norms, embedding and head left out; all devices busy all the time (arXiv 2507.19427, section 4)",
         ),

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from attnsim.errors import AttnsimError
+from attnsim.evaluate.product import Block, Shape
 from attnsim.evaluate.traffic import Traffic
 from attnsim.lanes import Lanes, Number, OneByOne, apart, count_of, values_of
 from attnsim.schedule.condition import Value
-
-if TYPE_CHECKING:
-    from attnsim.evaluate.product import Block, Shape
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
@@ -43,7 +41,7 @@ def fastest(
         def of(number: Any) -> Any:
             return Lanes(number.values[lane]) if type(number) is Lanes else number
 
-        block = blocks[0]._make([*(_number(column.ravel()[pairs]) for column in table), blocks[0].ctas])
+        block = _block([column.ravel()[pairs] for column in table], blocks[0])
         asked = replace(shape, rows=of(shape.rows), cols=of(shape.cols), depth=of(shape.depth), products=of(shape.products))
         moved = {
             level: {tensor: {direction: of(count) for direction, count in by.items()} for tensor, by in tensors.items()}
@@ -57,8 +55,12 @@ def fastest(
 
     apart(np.arange(len(taken)), run, refuse, AttnsimError)
     best = taken.reshape(len(blocks), lanes).argmin(axis=0)
-    chosen = [_number(column[best, np.arange(lanes)]) for column in table]
-    return blocks[0]._make([*chosen, blocks[0].ctas])
+    return _block([column[best, np.arange(lanes)] for column in table], blocks[0])
+
+
+def _block(columns: Sequence[Array], first: Block) -> Block:
+    rows, cols, depth, cluster, warps = map(_number, columns)
+    return Block(rows, cols, depth, cluster, warps, first.ctas)
 
 
 def _number(values: Array) -> Number:

@@ -48,7 +48,7 @@ class Shape:
 
 
 class Block(NamedTuple):
-    """The output of one CTA, rows x cols, and `depth` of the reduction at a time; cluster: CTAs that load together; ctas: on a processor."""
+    """The output of one CTA, rows x cols, and `depth` of the reduction at a time; cluster: CTAs that load together; ctas: resident."""
 
     rows: Number
     cols: Number

@@ -288,8 +288,9 @@ def _reduced(machine: Machine, amount: Number, devices: int) -> Cost:
 
 @remembered
 def _moved(machine: Machine, name: str, tokens: Number, hidden: int, active: int, devices: int) -> Cost:
-    """Tokens to their experts, or back. Between nodes every pair of devices talks over the network, as the low-latency kernels of DeepEP do."""
+    """Tokens to their experts, or back."""
     fabric = fabric_of(machine)
+    # Between nodes every pair of devices talks over the network, as the low-latency kernels of DeepEP do.
     joined = fabric if devices <= fabric.node or fabric.outer is None else fabric.outer
     move = collectives.moe_dispatch if name == "moe-dispatch" else collectives.moe_combine
     return _sent(move(tokens, hidden, active, devices, joined))
