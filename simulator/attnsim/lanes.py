@@ -35,6 +35,14 @@ class OneByOne(Exception):  # noqa: N818 - control flow
     """What is computed here is computed for one point at a time only."""
 
 
+class Refused(Exception):  # noqa: N818 - control flow
+    """Every one of the lanes is refused, each with an error of its own."""
+
+    def __init__(self, errors: Sequence[Exception]) -> None:
+        super().__init__("every lane is refused")
+        self.errors = errors
+
+
 class Lanes:
     """One number (float64, or a truth value) a point. Whole numbers are exact below 2**53."""
 
@@ -106,6 +114,18 @@ class Lanes:
 
     def __pow__(self, other: Number) -> Lanes:
         return Lanes(self.values ** (other.values if type(other) is Lanes else other))
+
+    def __rpow__(self, other: Number) -> Lanes:
+        import numpy as np
+
+        # Python's own power of every distinct exponent: numpy's may differ from it in the last bit, which is enough to round another way.
+        exponents, at = np.unique(self.values, return_inverse=True)
+        return Lanes(np.array([other ** (int(one) if one % 1 == 0 else float(one)) for one in exponents], dtype=np.float64)[at])
+
+    def __round__(self) -> Lanes:
+        import numpy as np
+
+        return Lanes(np.rint(self.values))  # halves to even, as Python rounds
 
     def __neg__(self) -> Lanes:
         return Lanes(-self.values)
@@ -233,6 +253,24 @@ def both(first: Number, second: Number) -> Number:
     return first & second if type(first) is Lanes or type(second) is Lanes else bool(first and second)
 
 
+def quotient(first: Number, second: Number) -> Number:
+    """first // second as an int, exactly for floats too, where dividing first may round up to a whole number."""
+    if type(first) is Lanes or type(second) is Lanes:
+        import numpy as np
+
+        return Lanes(np.floor_divide(_raw(first), _raw(second)))
+    return int(first // second)
+
+
+def refusal(error: Callable[..., Exception], *numbers: Number) -> Exception:
+    """The error to raise of numbers that make a question unanswerable: `error(*numbers)`; of Lanes one each, all `Refused`."""
+    lanes = count_of(*numbers)
+    if not lanes:
+        return error(*numbers)
+    columns = [number.values.tolist() if type(number) is Lanes else [number] * lanes for number in numbers]
+    return Refused([error(*one) for one in zip(*columns, strict=True)])
+
+
 def one_value(number: Number) -> Number:
     """The value on which all lanes agree, as a plain number; parts those that differ from the first."""
     if type(number) is not Lanes:
@@ -252,7 +290,7 @@ def apart(lanes: Array, run: Callable[[Array], None], refuse: Callable[[Array, E
     """Run a program for lanes (numbers of points), for those that part ways one after the other.
 
     run: computes and keeps the answers of some lanes; refuse: is told of lanes whose program ended with one of `errors`, or that are to
-    be computed one by one (`OneByOne`).
+    be computed one by one (`OneByOne`), or that are `Refused` each.
     """
     waiting = [lanes]
     while waiting:
@@ -261,7 +299,7 @@ def apart(lanes: Array, run: Callable[[Array], None], refuse: Callable[[Array, E
             run(some)
         except Diverged as parted:
             waiting += [some[~parted.taken], some[parted.taken]]
-        except (errors, OneByOne) as error:
+        except (errors, OneByOne, Refused) as error:
             refuse(some, error)
 
 

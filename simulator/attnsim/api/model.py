@@ -8,6 +8,7 @@ from pathlib import Path
 from attnsim.api.documents import Ref, placed
 from attnsim.errors import InfeasibleError, SpecError
 from attnsim.evaluate.estimate import Report
+from attnsim.lanes import many
 from attnsim.machine.load import load_machine
 from attnsim.machine.machine import Machine
 from attnsim.machine.prices import PriceProfile, load_prices
@@ -25,7 +26,15 @@ from attnsim.spec.yaml import Document, from_dict, validate
 
 
 def run_model(spec: ModelWorkload, document: Document, machine: Machine | SpatialMachine, schedule: Ref | None = None) -> Report:
-    """Evaluate a model.
+    """Evaluate a model. Raises as `model_estimate_of`."""
+    estimate = model_estimate_of(spec, document, machine, schedule)
+    return Report(spec.name, machine.name, machine, (estimate,), estimate.assumptions, lambda: (document.sha256, machine.sha256))
+
+
+def model_estimate_of(
+    spec: ModelWorkload, document: Document, machine: Machine | SpatialMachine, schedule: Ref | None = None
+) -> ModelEstimate:
+    """The answer of one model, or of many questions that differ in context and batch, given as Lanes.
 
     Raises:
         SpecError: also for a schedule beside the model. InfeasibleError: a machine of PE arrays, or a model that does not fit.
@@ -40,12 +49,10 @@ def run_model(spec: ModelWorkload, document: Document, machine: Machine | Spatia
         model = model.with_cache(spec.kv)
     try:
         if isinstance(spec.deployment, IdealDeployment):
-            estimate = _ideal(spec, spec.deployment, document, model, machine, prices)
-        else:
-            estimate = _staged(spec, document, model, machine, prices)
+            return _ideal(spec, spec.deployment, document, model, machine, prices)
+        return _staged(spec, document, model, machine, prices)
     except InfeasibleError as error:
         raise placed(error, document) from None
-    return Report(spec.name, machine.name, machine, (estimate,), estimate.assumptions, lambda: (document.sha256, machine.sha256))
 
 
 def load_model(ref: str | Mapping[str, object], document: Document | None = None) -> Model:
@@ -149,7 +156,9 @@ def _ideal(
             **_unit_costs(machine, rates[machine.name]),
             **ideal.conditions(model, machine, spec.slo.tpot, asked.gpus_per_server, spec.batch),
         },
-        assumptions=(
+        assumptions=()
+        if many(spec.context, spec.batch)
+        else (
             "peak rates of the resource that binds; cache reads hidden behind the cores, projections after them; weights read for free",
             "no network, routers, norms, embedding and head left out; all devices busy all the time (arXiv 2507.19427, section 4)",
         ),

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil, prod
+from typing import NamedTuple
 
 from attnsim.cascade.einsum import Einsum
 from attnsim.evaluate.kernel import Kernel, stretched_cycles
@@ -20,7 +21,7 @@ from attnsim.evaluate.spans import grid_span
 from attnsim.evaluate.streaming import level_times, streaming_kernel
 from attnsim.evaluate.traffic import STATE_BYTES, Traffic
 from attnsim.evaluate.work import Work
-from attnsim.lanes import Number, largest, maximum, minimum, nonzero, where
+from attnsim.lanes import Number, largest, many, maximum, minimum, nonzero, where, whole
 from attnsim.schedule.condition import Value, holds
 from attnsim.schedule.split import split_count
 from attnsim.spec.schedule import Tile
@@ -41,9 +42,25 @@ class Shape:
         """Rows of all products."""
         return sum(self.loads) or self.products * self.rows
 
-    def row_tiles(self, side: int) -> Number:
+    def row_tiles(self, side: Number) -> Number:
         """Tiles of `side` rows of all products, each product padded on its own."""
         return sum(ceil(load / side) for load in self.loads) or self.products * ceil(self.rows / side)
+
+
+class Block(NamedTuple):
+    """The output of one CTA, rows x cols, and `depth` of the reduction at a time; cluster: CTAs that load together; ctas: resident."""
+
+    rows: Number
+    cols: Number
+    depth: Number
+    cluster: Number
+    warps: Number
+    ctas: int
+
+    @classmethod
+    def of(cls, row: Tile, shape: Shape) -> Block:
+        """A row of the tile table."""
+        return cls(int(row.rows or 1), int(row.cols or 1), whole(row.depth or shape.depth), row.cluster or 1, row.warps or 1, row.ctas or 1)
 
 
 def product_kernels(point: Point, einsum: Einsum, sizes: Mapping[str, Number], traffic: Traffic, name: str) -> tuple[Kernel, ...]:
@@ -60,10 +77,18 @@ def product_kernels(point: Point, einsum: Einsum, sizes: Mapping[str, Number], t
     unit = point.machine.matmul_unit(point.dtype) or next(iter(point.machine.units))
     clock = point.machine.clock(unit)
 
+    def tiled(block: Block, shape: Shape, traffic: Traffic, context: Mapping[str, Value]) -> tuple[Kernel, ...]:
+        return _tiled(point, einsum, block, shape, _splits(point, block, shape, context), traffic, name, context)
+
     def seconds(kernels: tuple[Kernel, ...]) -> Number:
         return sum(kernel.seconds(clock) + point.machine.launch.graph_s for kernel in kernels)
 
-    candidates = [_tiled(point, einsum, row, shape, _splits(point, row, shape, context), traffic, name, context) for row in rows]
+    blocks = [Block.of(row, shape) for row in rows]
+    if len(blocks) > 1 and many(shape.rows, shape.cols, shape.depth, shape.products):
+        from attnsim.evaluate.laneblocks import fastest
+
+        blocks = [fastest(blocks, lambda *asked: seconds(tiled(*asked)), shape, traffic, context)]
+    candidates = [tiled(block, shape, traffic, context) for block in blocks]
     return candidates[0] if len(candidates) == 1 else min(candidates, key=seconds)
 
 
@@ -88,21 +113,21 @@ def _shape(point: Point, einsum: Einsum, sizes: Mapping[str, Number]) -> Shape:
     return Shape(m, n, k, x, point.loads)
 
 
-def _splits(point: Point, row: Tile, shape: Shape, context: Mapping[str, Value]) -> Number:
+def _splits(point: Point, block: Block, shape: Shape, context: Mapping[str, Value]) -> Number:
     """How many CTAs share the reduction of a tile."""
     spec = point.schedule.spec
     if spec.split is None or not holds(spec.split.when, context):
         return 1
-    tiles = shape.row_tiles(int(row.rows or 1)) * ceil(shape.cols / int(row.cols or 1))
-    return split_count(spec.split, tiles, ceil(shape.depth / int(row.depth or shape.depth)), point.machine.processors)
+    tiles = shape.row_tiles(block.rows) * ceil(shape.cols / block.cols)
+    return split_count(spec.split, tiles, ceil(shape.depth / block.depth), point.machine.processors)
 
 
 def _tiled(
-    point: Point, einsum: Einsum, row: Tile, shape: Shape, splits: Number, whole: Traffic, name: str, context: Mapping[str, Value]
+    point: Point, einsum: Einsum, block: Block, shape: Shape, splits: Number, operands: Traffic, name: str, context: Mapping[str, Value]
 ) -> tuple[Kernel, ...]:
-    """With a row of the tile table that gives rows and columns."""
+    """With a row of the tile table that gives rows and columns; operands: each read once."""
     schedule, spec, machine = point.schedule, point.schedule.spec, point.machine
-    side, width, step = int(row.rows or 1), int(row.cols or 1), int(row.depth or shape.depth)
+    side, width, step, cluster, warps, resident = block
     down, across = shape.row_tiles(side), ceil(shape.cols / width)
     depth = ceil(ceil(shape.depth / step) / splits) * step
     splits = ceil(shape.depth / depth)
@@ -110,11 +135,11 @@ def _tiled(
     each = Work()
     for term in einsum.terms:
         each.add(point, point.unit(einsum, term.kind), term.kind, side * width * depth * 1.0 * term.per_element)
-    _operand_reads(point, row, side, width, depth, each)
+    _operand_reads(point, warps, side, width, depth, each)
     cost = largest(stretched_cycles(point, each.cycles).values()) + schedule.constant(spec.constants.cta_overhead, context, 0.0)
     traffic = Traffic()
-    traffic.merge(whole)
-    _cached(point, einsum, shape, (down, across), int(row.cluster or 1), traffic)
+    traffic.merge(operands)
+    _cached(point, einsum, shape, (down, across), cluster, traffic)
     after: tuple[Kernel, ...] = ()
     if splits > 1:
         after = (_sum_of_splits(point, einsum, shape, splits, traffic, name),)
@@ -122,7 +147,6 @@ def _tiled(
     if point.shared is not None:  # a processor draws at most its share of the cache's rate
         cache = machine.levels[point.shared].name
         level_s[cache] /= minimum(1.0, ctas / machine.processors)
-    resident = row.ctas or 1
     kernel = Kernel(
         name=name,
         compute_cycles=_span(ctas, cost, machine.processors, resident),
@@ -144,20 +168,20 @@ def _tiled(
     return (kernel, *after)
 
 
-def _operand_reads(point: Point, row: Tile, side: int, width: int, depth: Number, work: Work) -> None:
+def _operand_reads(point: Point, warps: Number, side: Number, width: Number, depth: Number, work: Work) -> None:
     """What the matrix instructions of a CTA read from its processor's own memory: a side of the tile once, and the other once for every
     instruction that covers a part of the first (arXiv 2603.05451, section 3.1).
     """
     if point.local is None or not point.tensor_path:
         return
     level, path = point.machine.levels[point.local], point.machine.path("tensor", point.tensor_path)
-    least = min(first + ceil(first / path.covered(first, row.warps or 1)) * second for first, second in ((side, width), (width, side)))
+    least = minimum(*(first + ceil(first / path.covered(first, warps)) * second for first, second in ((side, width), (width, side))))
     work.smem_bytes = least * depth * point.element
     if level.bytes_per_cycle:
         work.cycles[level.name] = work.smem_bytes / level.bytes_per_cycle
 
 
-def _cached(point: Point, einsum: Einsum, shape: Shape, grid: tuple[Number, Number], cluster: int, traffic: Traffic) -> None:
+def _cached(point: Point, einsum: Einsum, shape: Shape, grid: tuple[Number, Number], cluster: Number, traffic: Traffic) -> None:
     """Reads of the operands from the shared cache: each side of the output once for every tile along the other. grid: tiles of the rows
     of all products, and of the columns.
     """

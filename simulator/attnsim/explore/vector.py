@@ -18,8 +18,9 @@ from attnsim.cascade.cascade import load_cascade
 from attnsim.errors import AttnsimError
 from attnsim.evaluate.estimate import plain
 from attnsim.evaluate.flat import flatten
-from attnsim.explore.scalar import Group, answer_one_by_one, point_document
-from attnsim.lanes import Lanes, apart
+from attnsim.explore.scalar import Group, answer_one_by_one, point_document, reason
+from attnsim.explore.vector_models import model_answers, model_batches
+from attnsim.lanes import Lanes, Refused, apart
 from attnsim.machine.machine import Machine
 from attnsim.mask.banded import Banded
 from attnsim.mask.perhead import PerHead
@@ -35,7 +36,11 @@ _FEW = 4  # fewer points are quicker one by one
 
 def answers_together(group: Group) -> bool:
     """Whether points of this group can be answered at once."""
-    if group.is_model or group.count < _FEW or not isinstance(group.machine, Machine) or group.document.data.get("kind") != "kernel":
+    if group.count < _FEW or not isinstance(group.machine, Machine):
+        return False
+    if group.is_model:
+        return group.fields is not None and not _WORDS & set(group.fields)
+    if group.document.data.get("kind") != "kernel":
         return False
     if group.only != "lower_bound" and (group.fields is None or _WORDS & set(group.fields)):
         return False
@@ -45,16 +50,20 @@ def answers_together(group: Group) -> bool:
 def answer_together(group: Group) -> dict[str, Any]:
     """As `scalar.answer_group`: columns by name, and `error`."""
     columns = _Columns(group.count)
-    for rows in _batches(group):
+    answer, batches = (model_answers(group), model_batches(group)) if group.is_model else (_answer, _batches(group))
+    for rows in batches:
 
         def run(some: Array) -> None:
             if len(some) < _FEW:
                 columns.put(some, answer_one_by_one(group, some))
             else:
-                columns.put(some, _answer(group, some))
+                columns.put(some, answer(group, some))
 
-        def refuse(some: Array, _: Exception) -> None:  # what is said of a point is said of it alone
-            columns.put(some, answer_one_by_one(group, some))
+        def refuse(some: Array, error: Exception) -> None:  # what is said of a point is said of it alone
+            if isinstance(error, Refused):
+                columns.put(some, {"error": [reason(one) for one in error.errors if isinstance(one, AttnsimError)]})
+            else:
+                columns.put(some, answer_one_by_one(group, some))
 
         apart(rows, run, refuse, AttnsimError)
     return columns.named()

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from attnsim.errors import InfeasibleError, MissingDataError, suggest
+from attnsim.lanes import Number, maximum
 from attnsim.machine.link import Link
 from attnsim.machine.power import Power
 from attnsim.spec.calibration import KernelConstants
@@ -38,9 +39,9 @@ class Path:
     warp_rows: int = 1
     depth_bytes: float | None = None
 
-    def covered(self, tile_rows: int, warps: int) -> int:
+    def covered(self, tile_rows: Number, warps: Number) -> Number:
         """Rows over which one read of the other operand is shared, in a tile of `tile_rows` computed by `warps` warps."""
-        return self.rows or max(self.warp_rows, tile_rows // max(1, warps))
+        return self.rows or maximum(self.warp_rows, tile_rows // maximum(1, warps))
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Literal
 
+from attnsim.lanes import Number, largest, maximum, real
 from attnsim.machine.machine import Machine
 from attnsim.schedule.schedule import Schedule
 from attnsim.serving.colocated import ACTIVATION, core_cost, fused
@@ -31,8 +32,8 @@ class Question:
     attention: Machine
     ffn: Machine
     deployment: AfdDeployment
-    context: int
-    batch: int
+    context: Number
+    batch: Number
     attention_dtype: str
     ffn_dtype: str
     schedule: Schedule | None = None
@@ -49,12 +50,12 @@ class Question:
         return self.deployment.ffn * self.deployment.gpus_per_server
 
     @property
-    def rows(self) -> int:
+    def rows(self) -> Number:
         """Tokens of a micro-batch on one attention GPU."""
         return ceil(self.batch / (self.deployment.micro_batches * self.attention_gpus))
 
     @property
-    def tokens(self) -> int:
+    def tokens(self) -> Number:
         """Tokens of a micro-batch."""
         return self.rows * self.attention_gpus
 
@@ -66,11 +67,11 @@ class Stages:
     count: int
     attention: Cost
     ffn: Cost
-    network_s: float
+    network_s: Number
 
-    def pace(self, sync: float) -> float:
+    def pace(self, sync: float) -> Number:
         """Seconds after which the next micro-batch follows."""
-        return max(self.attention.seconds, self.ffn.seconds, self.network_s) + sync
+        return largest((self.attention.seconds, self.ffn.seconds, self.network_s)) + sync
 
 
 def stages(asked: Question) -> tuple[Stages, ...]:
@@ -86,7 +87,7 @@ def total(found: tuple[Stages, ...], side: Literal["attention", "ffn"]) -> Cost:
     return cost
 
 
-def tpot(asked: Question, found: tuple[Stages, ...]) -> float:
+def tpot(asked: Question, found: tuple[Stages, ...]) -> Number:
     """Seconds of a round: every micro-batch through every layer."""
     return asked.deployment.micro_batches * sum(one.count * one.pace(asked.deployment.sync) for one in found)
 
@@ -114,7 +115,7 @@ def _ffn(asked: Question, layer: Layer) -> Cost:
         if matrix.experts > 1:
             depth, cols = (ceil(depth / gpus), cols) if matrix.shard == "depth" else (depth, ceil(cols / gpus))
             own = ceil(matrix.experts / servers)
-            rows = max(1, ceil(asked.tokens * matrix.active / matrix.experts))
+            rows = maximum(1, ceil(asked.tokens * matrix.active / matrix.experts))
             cost += product(machine, rows, depth, cols, asked.ffn_dtype, own, asked.conditions, matrix.format)
             held, width = rows * own, cols
         else:  # shared experts and dense layers are cut over all GPUs
@@ -127,17 +128,17 @@ def _ffn(asked: Question, layer: Layer) -> Cost:
     return cost
 
 
-def _network(asked: Question) -> float:
+def _network(asked: Question) -> Number:
     """Seconds of the busier side: what an attention GPU sends to all FFN servers and gets back, and what arrives at an FFN GPU."""
     amount = VALUES_SENT * asked.model.spec.hidden
     sides = (
         (asked.attention, asked.rows * asked.deployment.ffn),
         (asked.ffn, asked.tokens / asked.deployment.gpus_per_server),
     )
-    return max(machine.links["nic"].time_s(tokens * amount) for machine, tokens in sides)
+    return largest(machine.links["nic"].time_s(tokens * amount) for machine, tokens in sides)
 
 
-def memory(asked: Question) -> Mapping[str, float]:
+def memory(asked: Question) -> Mapping[str, Number]:
     """Bytes of a GPU of attention (weights, and the cache of all micro-batches) and of one of the FFN."""
     model = asked.model
     gpus = asked.deployment.gpus_per_server
@@ -155,10 +156,10 @@ def memory(asked: Question) -> Mapping[str, float]:
     }
 
 
-def conditions(asked: Question, found: tuple[Stages, ...]) -> dict[str, float]:
+def conditions(asked: Question, found: tuple[Stages, ...]) -> dict[str, Number]:
     """Stages of the most common layer, the micro-batches that hide its network, and the attention servers that would balance the FFN's."""
     main = max(found, key=lambda one: one.count)
-    longest = max(main.attention.seconds, main.ffn.seconds)
+    longest = maximum(main.attention.seconds, main.ffn.seconds)
     return {
         "attention_stage_s": main.attention.seconds,
         "ffn_stage_s": main.ffn.seconds,
@@ -166,5 +167,5 @@ def conditions(asked: Question, found: tuple[Stages, ...]) -> dict[str, float]:
         "pace_s": main.pace(asked.deployment.sync),
         "micro_batches_needed": 2 * (1 + main.network_s / 2 / longest),
         "balanced_attention_servers": asked.deployment.attention * main.attention.seconds / main.ffn.seconds,
-        "ffn_tokens": float(asked.tokens),
+        "ffn_tokens": real(asked.tokens),
     }

@@ -13,9 +13,11 @@ from operator import add
 
 from attnsim.errors import InfeasibleError
 from attnsim.evaluate import collectives
+from attnsim.lanes import Number, largest, maximum, quotient, where
 from attnsim.machine.fabric import fabric_of
 from attnsim.machine.machine import Machine
 from attnsim.schedule.schedule import Schedule
+from attnsim.serving.cost import remembered
 from attnsim.serving.kernels import LIMITED, NOTHING, Cost, core, product, rowwise, streaming
 from attnsim.serving.model import Layer, Matrix, Model
 from attnsim.spec.dtype import element_bytes, narrower
@@ -40,9 +42,9 @@ class Question:
     model: Model
     machine: Machine
     deployment: ColocatedDeployment
-    context: int
-    batch: int
-    tokens: int
+    context: Number
+    batch: Number
+    tokens: Number
     dtype: str
     schedule: Schedule | None = None
     conditions: Conditions = LIMITED
@@ -53,27 +55,27 @@ class Question:
         return self.deployment.tp * self.deployment.dp * self.deployment.pp
 
     @property
-    def requests(self) -> int:
+    def requests(self) -> Number:
         """Of one group of tensor-parallel devices."""
         return ceil(self.batch / self.deployment.dp)
 
     @property
-    def rows(self) -> int:
+    def rows(self) -> Number:
         """Tokens of one such group in this step."""
         return self.requests * self.tokens
 
     @property
-    def scored(self) -> int:
+    def scored(self) -> Number:
         """Tokens of one such group for which the next is predicted: the last of each request, or all."""
         return self.rows if self.deployment.stack.prompt_logits else self.requests
 
     @property
-    def cached(self) -> int:
+    def cached(self) -> Number:
         """Tokens of a request whose keys and values stay after this step."""
-        return self.deployment.cache.tokens(max(self.context, self.tokens))
+        return self.deployment.cache.tokens(maximum(self.context, self.tokens))
 
     @property
-    def attended(self) -> int:
+    def attended(self) -> Number:
         """Keys that a token of this step may meet: of a cache what was kept, of a prompt all."""
         return self.cached if self.tokens == 1 else self.context
 
@@ -83,12 +85,12 @@ class Step:
     """Costs of one device over all its layers, by kind of operator; network: seconds of each collective by name; waiting: for the host."""
 
     parts: dict[str, Cost] = field(default_factory=dict)
-    network: dict[str, float] = field(default_factory=dict)
-    sent_bytes: float = 0.0
+    network: dict[str, Number] = field(default_factory=dict)
+    sent_bytes: Number = 0.0
     waiting: float = 0.0
 
     @property
-    def seconds(self) -> float:
+    def seconds(self) -> Number:
         """Kernels, collectives and waiting, one after another."""
         return sum(cost.seconds for cost in self.parts.values()) + sum(self.network.values()) + self.waiting
 
@@ -101,8 +103,8 @@ def step(asked: Question) -> Step:
     """
     _check(asked)
     parts: dict[str, Cost] = {}
-    network: dict[str, float] = {}
-    sent = 0.0
+    network: dict[str, Number] = {}
+    sent: Number = 0.0
     for layer in asked.model.layers:
         share = layer.count / asked.deployment.pp
         for name, cost in _layer(asked, layer):
@@ -168,7 +170,7 @@ def fused(matrices: Iterable[Matrix], hidden: int) -> list[Matrix]:
     return out
 
 
-def least_bytes(asked: Question) -> float:
+def least_bytes(asked: Question) -> Number:
     """Bytes that a device reads in a step whatever its kernels: weights that one token meets, and in decoding the cache."""
     deployment, model = asked.deployment, asked.model
     weights = model.head_weights / deployment.tp * element_bytes(ACTIVATION)
@@ -186,7 +188,7 @@ def _shared_cut(asked: Question, layer: Layer) -> int:
     return 1 if routed and asked.deployment.ep > 1 else asked.deployment.tp
 
 
-def _matrix(asked: Question, matrix: Matrix, rows: int, cut: int) -> Cost:
+def _matrix(asked: Question, matrix: Matrix, rows: Number, cut: int) -> Cost:
     """A matrix every token goes through; matrices side by side are one product, heads of their own are many."""
     depth, cols, copies = matrix.depth, matrix.cols, matrix.copies
     if matrix.shard == "depth":
@@ -211,7 +213,7 @@ def _expert(asked: Question, matrix: Matrix) -> Cost:
     cut = deployment.tp if ep == 1 else 1
     depth, cols = matrix.depth, matrix.cols * matrix.copies
     depth, cols = (ceil(depth / cut), cols) if matrix.shard == "depth" else (depth, ceil(cols / cut))
-    rows, count = max(1, ceil(chosen * own / met)), max(1, round(met))
+    rows, count = maximum(1, ceil(chosen * own / met)), maximum(1, round(met))
     return product(asked.machine, rows, depth, cols, asked.dtype, count, asked.conditions, matrix.format)
 
 
@@ -227,7 +229,7 @@ def _activation(asked: Question, matrix: Matrix, layer: Layer) -> Cost:
     return rowwise(asked.machine, rows, ceil(matrix.cols / cut), "activation", asked.conditions)
 
 
-def placed(machine: Machine, layer: Layer, rows: int, tp: int, conditions: Conditions = LIMITED) -> Cost:
+def placed(machine: Machine, layer: Layer, rows: Number, tp: int, conditions: Conditions = LIMITED) -> Cost:
     """Between projections and attention: queries are rotated, keys too, and written to the cache with the values; a kernel each."""
     spec = layer.core.spec
     if isinstance(spec, LinearAttention):
@@ -243,9 +245,9 @@ def placed(machine: Machine, layer: Layer, rows: int, tp: int, conditions: Condi
 def core_cost(
     machine: Machine,
     layer: Layer,
-    requests: int,
-    tokens: int,
-    context: int,
+    requests: Number,
+    tokens: Number,
+    context: Number,
     tp: int,
     schedule: Schedule | None,
     conditions: Conditions = LIMITED,
@@ -260,31 +262,45 @@ def core_cost(
     heads = spec.heads // tp
     groups = max(1, getattr(spec, "kv_heads", heads) // tp)
     kept = layer.core.kv if tokens == 1 else None
-    return core(machine, spec, requests, tokens, max(context, tokens), ACTIVATION, heads, groups, schedule, conditions, kept)
+    return core(machine, spec, requests, tokens, maximum(context, tokens), ACTIVATION, heads, groups, schedule, conditions, kept)
 
 
-def _collectives(asked: Question, layer: Layer) -> Iterator[tuple[str, float, float]]:
+def _collectives(asked: Question, layer: Layer) -> Iterator[tuple[str, Number, Number]]:
     """(name, seconds, bytes sent by a device) of what stands between the kernels of a layer."""
-    deployment, machine = asked.deployment, asked.machine
-    amount = asked.rows * asked.model.spec.hidden * element_bytes(ACTIVATION)
+    deployment, machine, hidden = asked.deployment, asked.machine, asked.model.spec.hidden
     routed = next((matrix for matrix in layer.of("ffn") if matrix.experts > 1), None)
     if deployment.tp > 1:
-        reduced = collectives.all_reduce(amount, deployment.tp, fabric_of(machine))
+        reduced = _reduced(machine, asked.rows * hidden * element_bytes(ACTIVATION), deployment.tp)
         times = 1 if routed is not None and deployment.ep > 1 else 2
-        yield "all-reduce", times * reduced.time_s, times * sum(reduced.sent.values())
+        yield "all-reduce", times * reduced.seconds, times * reduced.bytes
     if routed is not None and deployment.ep > 1:
-        fabric = fabric_of(machine)
-        # Between nodes every pair of devices talks over the network, as the low-latency kernels of DeepEP do.
-        where = fabric if deployment.ep <= fabric.node or fabric.outer is None else fabric.outer
         tokens = asked.rows / deployment.tp
-        for moved in (
-            collectives.moe_dispatch(tokens, asked.model.spec.hidden, routed.active, deployment.ep, where),
-            collectives.moe_combine(tokens, asked.model.spec.hidden, routed.active, deployment.ep, where),
-        ):
-            yield moved.name, moved.time_s, sum(moved.sent.values())
+        for name in ("moe-dispatch", "moe-combine"):
+            moved = _moved(machine, name, tokens, hidden, routed.active, deployment.ep)
+            yield name, moved.seconds, moved.bytes
 
 
-def memory(asked: Question) -> dict[str, float]:
+@remembered
+def _reduced(machine: Machine, amount: Number, devices: int) -> Cost:
+    """An all-reduce among `devices`; bytes: those that a device sends."""
+    return _sent(collectives.all_reduce(amount, devices, fabric_of(machine)))
+
+
+@remembered
+def _moved(machine: Machine, name: str, tokens: Number, hidden: int, active: int, devices: int) -> Cost:
+    """Tokens to their experts, or back."""
+    fabric = fabric_of(machine)
+    # Between nodes every pair of devices talks over the network, as the low-latency kernels of DeepEP do.
+    joined = fabric if devices <= fabric.node or fabric.outer is None else fabric.outer
+    move = collectives.moe_dispatch if name == "moe-dispatch" else collectives.moe_combine
+    return _sent(move(tokens, hidden, active, devices, joined))
+
+
+def _sent(done: collectives.Collective) -> Cost:
+    return Cost(done.time_s, done.lower_bound_s, 0.0, sum(done.sent.values()), 0.0)
+
+
+def memory(asked: Question) -> dict[str, Number]:
     """Bytes of one device: weights, cache, and what passes between kernels."""
     deployment, model = asked.deployment, asked.model
     weights = model.embedding_weights / deployment.tp * element_bytes(ACTIVATION)
@@ -299,7 +315,7 @@ def memory(asked: Question) -> dict[str, float]:
         "activations": asked.rows * (2 * model.spec.hidden + widest / deployment.tp) * element_bytes(ACTIVATION),
     }
     if asked.attended > asked.cached:  # a prompt is cut down layer by layer, each attended in full before
-        held["prompt of a layer"] = asked.requests * max(_stored(asked, layer, asked.attended) for layer in model.layers)
+        held["prompt of a layer"] = asked.requests * largest(_stored(asked, layer, asked.attended) for layer in model.layers)
     if asked.scored > asked.requests:  # in the format of activations, and widened
         each = element_bytes(ACTIVATION) + element_bytes("fp32")
         held["logits"] = asked.scored * model.spec.vocabulary / deployment.tp * each
@@ -309,7 +325,7 @@ def memory(asked: Question) -> dict[str, float]:
     return held
 
 
-def _stored(asked: Question, layer: Layer, tokens: int) -> float:
+def _stored(asked: Question, layer: Layer, tokens: Number) -> Number:
     """Bytes of `tokens` tokens of a request in the cache of a layer on one device."""
     return layer.core.stored(tokens) / _groups_cut(asked, layer)
 
@@ -345,25 +361,27 @@ def tokens_per_page(asked: Question) -> int | None:
     return held
 
 
-def most_requests(asked: Question, limit: float) -> int:
+def most_requests(asked: Question, limit: float) -> Number:
     """Requests of all devices that fit into `limit` bytes of each; 0: not one."""
     one = memory(asked)
     free = limit - one["weights"]
     each = (sum(one.values()) - one["weights"]) / asked.requests
-    return max(0, int(free // each)) * asked.deployment.dp
+    return maximum(0, quotient(free, each)) * asked.deployment.dp
 
 
-def longest_context(asked: Question, limit: float) -> int | None:
+def longest_context(asked: Question, limit: float) -> Number | None:
     """Tokens of a request with which all requests still fit into `limit` bytes of a device; 0: not one; None: any number."""
 
-    def fits(tokens: int) -> bool:
+    def fits(tokens: Number) -> Number:
         longer = replace(asked, context=tokens, tokens=1 if asked.tokens == 1 else tokens)
         return sum(memory(longer).values()) <= limit
 
     if fits(ENDLESS):
         return None
-    low, high = 0, ENDLESS
-    while high - low > 1:
+    low: Number = 0
+    high: Number = ENDLESS
+    while high - low > 1:  # the same number of halves whatever fits
         middle = (low + high) // 2
-        low, high = (middle, high) if fits(middle) else (low, middle)
+        held = fits(middle)
+        low, high = where(held, middle, low), where(held, high, middle)
     return low

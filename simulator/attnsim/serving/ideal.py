@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 
+from attnsim.lanes import Number, maximum
 from attnsim.machine.machine import Machine
 from attnsim.serving.model import Conventions, Model
 from attnsim.spec.dtype import element_bytes
@@ -24,13 +25,13 @@ VALUES_SENT = 3
 class Need:
     """What decoding one token takes: bytes of cache, and FLOPs of the cores, the projections and the FFN."""
 
-    kv_bytes: float
-    core_flops: int
+    kv_bytes: Number
+    core_flops: Number
     linear_flops: int
     ffn_flops: int
 
     @property
-    def intensity(self) -> float:
+    def intensity(self) -> Number:
         """FLOPs of the cores for each byte of cache."""
         return self.core_flops / self.kv_bytes if self.kv_bytes else 0.0
 
@@ -40,12 +41,12 @@ class PartCost:
     """A part of a model on a machine: seconds of one device for a token, what bounds it, and USD for a million tokens."""
 
     machine: str
-    seconds: float
+    seconds: Number
     bound: str
-    usd_per_mtok: float | None
+    usd_per_mtok: Number | None
 
 
-def need(model: Model, context: int, conventions: Conventions) -> Need:
+def need(model: Model, context: Number, conventions: Conventions) -> Need:
     """What a token needs at a context."""
     return Need(model.kv_read(context), model.core_flops(context, conventions), model.flops("attention"), model.flops("ffn"))
 
@@ -59,7 +60,7 @@ def attention(machine: Machine, needed: Need, usd_per_hour: float | None) -> Par
     """Cores and projections, one after the other."""
     peak = machine.peak_flops(compute_dtype(machine))
     compute, memory = needed.core_flops / peak, needed.kv_bytes / machine.memory.bandwidth
-    seconds = max(compute, memory) + needed.linear_flops / peak
+    seconds = maximum(compute, memory) + needed.linear_flops / peak
     return PartCost(machine.name, seconds, "compute" if compute >= memory else "memory", _usd(seconds, usd_per_hour))
 
 
@@ -69,7 +70,7 @@ def ffn(machine: Machine, needed: Need, usd_per_hour: float | None) -> PartCost:
     return PartCost(machine.name, seconds, "compute", _usd(seconds, usd_per_hour))
 
 
-def _usd(seconds: float, usd_per_hour: float | None) -> float | None:
+def _usd(seconds: Number, usd_per_hour: float | None) -> Number | None:
     return None if usd_per_hour is None else seconds * usd_per_hour / 3600 * 1e6
 
 
@@ -78,7 +79,7 @@ def cheapest(parts: Sequence[PartCost]) -> PartCost:
     return min(parts, key=lambda part: part.seconds if part.usd_per_mtok is None else part.usd_per_mtok)
 
 
-def conditions(model: Model, machine: Machine, tpot_s: float | None, gpus: int, tokens: int | None) -> Mapping[str, float]:
+def conditions(model: Model, machine: Machine, tpot_s: float | None, gpus: int, tokens: Number | None) -> Mapping[str, Number]:
     """What the FFN asks for to be bound by compute, and what a stage holds (sections 5.2 to 5.4 and 6).
 
     dense_batch: tokens with which weights of 8 bits are read in the time of their FLOPs; moe_batch: of all experts together. With a time

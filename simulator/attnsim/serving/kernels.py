@@ -5,19 +5,21 @@ A step of a model launches its kernels one after another from a graph; the power
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import lru_cache
 from typing import Literal
 
 from attnsim.cascade.cascade import load_cascade
 from attnsim.evaluate.estimate import Estimate
 from attnsim.evaluate.evaluate import evaluate
 from attnsim.evaluate.point import Point, schedule_context
+from attnsim.lanes import Number, maximum, real
 from attnsim.machine.machine import Machine
 from attnsim.mask import CAUSAL, DENSE, Banded
 from attnsim.mask.base import Mask
 from attnsim.schedule.defaults import default_schedule
 from attnsim.schedule.schedule import Schedule, load_schedule
+from attnsim.serving.cost import NOTHING as NOTHING
+from attnsim.serving.cost import Cost as Cost
+from attnsim.serving.cost import remembered
 from attnsim.spec.dtype import narrower
 from attnsim.spec.model import GroupedAttention, LatentAttention
 from attnsim.spec.workload import Conditions
@@ -25,31 +27,6 @@ from attnsim.spec.workload import Conditions
 LIMITED, UNLIMITED = Conditions(), Conditions(power_limit=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """What a kernel takes on its device, or several one after another."""
-
-    seconds: float = 0.0
-    bound_s: float = 0.0
-    flops: float = 0.0
-    bytes: float = 0.0
-    energy_j: float = 0.0
-
-    def __add__(self, other: Cost) -> Cost:
-        return Cost(
-            self.seconds + other.seconds,
-            self.bound_s + other.bound_s,
-            self.flops + other.flops,
-            self.bytes + other.bytes,
-            self.energy_j + other.energy_j,
-        )
-
-    def times(self, count: float) -> Cost:
-        """The same, `count` times."""
-        return Cost(*(count * value for value in (self.seconds, self.bound_s, self.flops, self.bytes, self.energy_j)))
-
-
-NOTHING = Cost()
 ROWWISE = {
     "norm": ("add-rms-norm", "row-norm"), "activation": ("silu-mul", "elementwise"), "rotary": ("rotary-embedding", "elementwise"),
 }  # fmt: skip
@@ -60,20 +37,20 @@ def _cost(machine: Machine, estimate: Estimate) -> Cost:
     return Cost(
         estimate.latency_s,
         estimate.lower_bound_s,
-        float(estimate.flops),
-        float(estimate.bytes.get(machine.memory.name, 0.0)),
+        real(estimate.flops),
+        real(estimate.bytes.get(machine.memory.name, 0.0)),
         estimate.energy_j,
     )
 
 
-@lru_cache(maxsize=65536)
+@remembered
 def product(
     machine: Machine,
-    rows: int,
+    rows: Number,
     depth: int,
     cols: int,
     dtype: str,
-    copies: int = 1,
+    copies: Number = 1,
     conditions: Conditions = LIMITED,
     kept: str | None = None,
 ) -> Cost:
@@ -83,20 +60,20 @@ def product(
     """
     name, sizes = ("linear", {}) if copies == 1 else ("grouped-linear", {"X": copies})
     cascade = load_cascade(name)
-    sizes |= {"P": max(1, rows), "K": depth, "N": cols}
+    sizes |= {"P": maximum(1, rows), "K": depth, "N": cols}
     plan = load_schedule("matmul" if copies == 1 else "grouped-matmul")
     formats = (("W", narrower(kept, dtype)),) if kept else ()
     point = Point(cascade, sizes, DENSE, dtype, machine, plan, conditions, "forward", formats=formats)
     return _cost(machine, evaluate(point, name))
 
 
-@lru_cache(maxsize=65536)
+@remembered
 def core(
     machine: Machine,
     spec: GroupedAttention | LatentAttention,
-    batch: int,
-    queries: int,
-    keys: int,
+    batch: Number,
+    queries: Number,
+    keys: Number,
     dtype: str,
     heads: int,
     groups: int,
@@ -131,19 +108,19 @@ def core(
     return _cost(machine, evaluate(Point(cascade, sizes, mask, dtype, machine, plan, conditions, "forward", formats=formats), cascade.name))
 
 
-@lru_cache(maxsize=65536)
+@remembered
 def rowwise(
-    machine: Machine, rows: int, width: int, kind: Literal["norm", "activation", "rotary"], conditions: Conditions = LIMITED
+    machine: Machine, rows: Number, width: int, kind: Literal["norm", "activation", "rotary"], conditions: Conditions = LIMITED
 ) -> Cost:
     """A kernel over `rows` tokens of `width` values: the sum with what came before and its norm, SwiGLU's activation, or a rotation."""
     name, schedule = ROWWISE[kind]
-    sizes = {"P": max(1, rows), "D": width}
+    sizes = {"P": maximum(1, rows), "D": width}
     return _cost(
         machine, evaluate(Point(load_cascade(name), sizes, DENSE, "bf16", machine, load_schedule(schedule), conditions, "forward"), name)
     )
 
 
-def streaming(machine: Machine, amount: float, conditions: Conditions = LIMITED) -> Cost:
+def streaming(machine: Machine, amount: Number, conditions: Conditions = LIMITED) -> Cost:
     """A kernel that moves `amount` bytes between memory and itself and computes next to nothing: a state, copies of a cache."""
     seconds = amount / machine.memory.sustained + machine.launch.seconds(conditions.launch)
     return Cost(

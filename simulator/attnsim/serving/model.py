@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal, assert_never
 
+from attnsim.lanes import Number, minimum
 from attnsim.spec.dtype import Dtype, element_bytes, narrower
 from attnsim.spec.model import AttentionSpec, DenseFfn, FfnSpec, GroupedAttention, LatentAttention, LinearAttention, MoeFfn, TransformerSpec
 
@@ -82,11 +83,11 @@ class Core:
     spec: AttentionSpec
     kv: str
 
-    def keys(self, context: int) -> int:
+    def keys(self, context: Number) -> Number:
         """Cached tokens that one token attends; 0 for a state."""
         match self.spec:
             case GroupedAttention(window=window):
-                return context if window is None else min(context, window)
+                return context if window is None else minimum(context, window)
             case LatentAttention():
                 return context
             case LinearAttention():
@@ -116,15 +117,15 @@ class Core:
             return self.spec.heads * self.spec.head_dim**2 * element_bytes(self.spec.state)
         return 0.0
 
-    def stored(self, context: int) -> float:
+    def stored(self, context: Number) -> Number:
         """Bytes cached for a sequence."""
         return self.keys(context) * self.bytes_per_key + self.state_bytes
 
-    def read(self, context: int) -> float:
+    def read(self, context: Number) -> Number:
         """Bytes that decoding one token moves: its keys and values read, a state read and written."""
         return self.keys(context) * self.bytes_per_key + 2 * self.state_bytes
 
-    def flops(self, context: int, conventions: Conventions) -> int:
+    def flops(self, context: Number, conventions: Conventions) -> Number:
         """Of decoding one token, absorbed in the latent where there is one."""
         keys = self.keys(context)
         match self.spec:
@@ -250,15 +251,15 @@ class Model:
         """FLOPs of one token in the matrices of a part, of all layers."""
         return sum(layer.count * sum(matrix.flops for matrix in layer.of(part)) for layer in self.layers)
 
-    def core_flops(self, context: int, conventions: Conventions = Conventions()) -> int:  # noqa: B008 - frozen
+    def core_flops(self, context: Number, conventions: Conventions = Conventions()) -> Number:  # noqa: B008 - frozen
         """FLOPs of one decoded token in the attention cores."""
         return sum(layer.count * layer.core.flops(context, conventions) for layer in self.layers)
 
-    def kv_read(self, context: int) -> float:
+    def kv_read(self, context: Number) -> Number:
         """Bytes of cache that decoding one token moves."""
         return sum(layer.count * layer.core.read(context) for layer in self.layers)
 
-    def kv_stored(self, context: int) -> float:
+    def kv_stored(self, context: Number) -> Number:
         """Bytes of cache that a sequence holds."""
         return sum(layer.count * layer.core.stored(context) for layer in self.layers)
 

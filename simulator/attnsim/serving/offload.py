@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from math import ceil
 
 from attnsim.errors import InfeasibleError
+from attnsim.lanes import Number, largest, maximum, quotient, real
 from attnsim.machine.machine import Machine
 from attnsim.schedule.schedule import Schedule
 from attnsim.serving import colocated
@@ -30,14 +31,14 @@ class Question:
     compute: Machine
     memory: Machine
     deployment: OffloadDeployment
-    context: int
-    batch: int
+    context: Number
+    batch: Number
     dtype: str
     schedule: Schedule | None = None
     conditions: Conditions = LIMITED
 
     @property
-    def rows(self) -> int:
+    def rows(self) -> Number:
         """Requests of one batch."""
         return ceil(self.batch / self.deployment.batches)
 
@@ -47,13 +48,13 @@ class Turn:
     """One batch through all layers: on a device of compute, on one of memory; network_s: both ways, what overlaps taken off."""
 
     model: Cost
-    reduce_s: float
+    reduce_s: Number
     attention: Cost
-    network_s: float
-    sent_bytes: float
+    network_s: Number
+    sent_bytes: Number
 
     @property
-    def model_s(self) -> float:
+    def model_s(self) -> Number:
         """On the compute devices, their collectives included."""
         return self.model.seconds + self.reduce_s
 
@@ -79,7 +80,7 @@ def turn(asked: Question) -> Turn:
     sent = asked.rows * sum(layer.count * sent_per_token(layer) for layer in asked.model.layers)
     messages = 2 * asked.model.depth  # queries there, results back
     ends = (asked.compute.links["nic"], deployment.compute), (asked.memory.links["nic"], deployment.memory)
-    network = max(messages * link.time_s(sent / messages / devices) for link, devices in ends)
+    network = largest(messages * link.time_s(sent / messages / devices) for link, devices in ends)
     if deployment.overlap:  # attention over the cache starts once the queries are there; new keys and values travel meanwhile (section 4.4)
         network *= 1.0 - _hidden_share(asked.model)
     return Turn(model, sum(step.network.values()), attention, network, sent)
@@ -102,18 +103,18 @@ def _hidden_share(model: Model) -> float:
     return spec.kv_heads * both * element_bytes(ACTIVATION) / sent_per_token(layer)
 
 
-def tpot(asked: Question, one: Turn) -> float:
+def tpot(asked: Question, one: Turn) -> Number:
     """Seconds a token of each batch: every batch in its turn, or one batch through everything, whichever is longer.
 
     With n batches on n - 1 replicas and devices of memory that take 1/(n-1) of the time of the model, no device waits: a token takes
     t_m + t_a, and (n-1)/t_m batches of tokens come out in a second (section 4.3).
     """
     batches, replicas = asked.deployment.batches, asked.deployment.replicas
-    turns = max(batches * one.model_s / replicas, batches * one.attention.seconds)
-    return max(turns, one.model_s + one.attention.seconds + one.network_s)
+    turns = maximum(batches * one.model_s / replicas, batches * one.attention.seconds)
+    return maximum(turns, one.model_s + one.attention.seconds + one.network_s)
 
 
-def memory(asked: Question) -> dict[str, float]:
+def memory(asked: Question) -> dict[str, Number]:
     """Bytes of a device of compute (weights) and of one of memory (cache)."""
     model = asked.model
     return {
@@ -122,13 +123,13 @@ def memory(asked: Question) -> dict[str, float]:
     }
 
 
-def room(asked: Question) -> int:
+def room(asked: Question) -> Number:
     """Requests whose cache fits."""
     limit = asked.memory.memory.capacity_bytes * asked.deployment.share * asked.deployment.memory
-    return int(limit // asked.model.kv_stored(asked.context))
+    return quotient(limit, asked.model.kv_stored(asked.context))
 
 
-def conditions(asked: Question, one: Turn) -> dict[str, float]:
+def conditions(asked: Question, one: Turn) -> dict[str, Number]:
     """min_network_bytes_per_s: what keeps the network to `slowdown` of a batch's time; requests_per_device: of a whole memory."""
     slack = asked.deployment.slowdown * (one.model_s + one.attention.seconds)
     return {
@@ -137,5 +138,5 @@ def conditions(asked: Question, one: Turn) -> dict[str, float]:
         "network_s": one.network_s,
         "min_network_bytes_per_s": one.sent_bytes / slack,
         "requests_per_device": asked.memory.memory.capacity_bytes / asked.model.kv_stored(asked.context),
-        "largest_batch": float(room(asked)),
+        "largest_batch": real(room(asked)),
     }

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from attnsim.evaluate.bottleneck import longest_bound
+from attnsim.lanes import Number, largest, many, maximum
 from attnsim.machine.machine import Machine
 from attnsim.machine.prices import PriceProfile
 from attnsim.serving.answer import ModelEstimate
@@ -24,10 +26,10 @@ class Pool:
     machine: Machine
     devices: int
     cost: Cost
-    collective_s: float = 0.0
+    collective_s: Number = 0.0
 
     @property
-    def seconds(self) -> float:
+    def seconds(self) -> Number:
         """Seconds a device is busy or waits for its own pool."""
         return self.cost.seconds + self.collective_s
 
@@ -43,7 +45,7 @@ class Pool:
         }
 
 
-def token_cost(devices: Mapping[str, int], prices: PriceProfile | None, tokens_per_s: float) -> dict[str, Any] | None:
+def token_cost(devices: Mapping[str, int], prices: PriceProfile | None, tokens_per_s: Number) -> dict[str, Any] | None:
     """What a million tokens cost on so many devices of each machine; None without prices.
 
     Raises:
@@ -59,21 +61,21 @@ def answer(
     spec: ModelWorkload,
     model: str,
     pools: tuple[Pool, Pool],
-    network_s: float,
-    tpot: float,
-    batch: int,
+    network_s: Number,
+    tpot: Number,
+    batch: Number,
     prices: PriceProfile | None,
     *,
     schedule: str,
     dtype: str,
-    memory: Mapping[str, float],
-    conditions: Mapping[str, float],
+    memory: Mapping[str, Number],
+    conditions: Mapping[str, Number],
     assumptions: tuple[str, ...],
 ) -> ModelEstimate:
     """One token of `batch` requests in `tpot` seconds; a device that waits draws its idle power."""
     parts = {pool.name: pool.part() for pool in pools}
     times = {pools[0].name: pools[0].seconds, "network": network_s, pools[1].name: pools[1].seconds}
-    idle = sum(pool.machine.power.idle_w * pool.devices * max(0.0, tpot - pool.cost.seconds) for pool in pools)
+    idle = sum(pool.machine.power.idle_w * pool.devices * maximum(0.0, tpot - pool.cost.seconds) for pool in pools)
     energy = sum(part["energy_j"] for part in parts.values()) + idle
     devices = sum(pool.devices for pool in pools)
     counts: dict[str, int] = {}
@@ -91,8 +93,8 @@ def answer(
         flops=sum(part["flops"] for part in parts.values()),
         bytes={"hbm": sum(part["memory_bytes"] for part in parts.values())},
         latency_s=tpot,
-        lower_bound_s=max(pool.cost.bound_s for pool in pools),
-        bound=max(times, key=lambda name: times[name]),
+        lower_bound_s=largest(pool.cost.bound_s for pool in pools),
+        bound=longest_bound(list(times.values()), list(times)),
         time_by_resource_s=times,
         parts=parts | {"network": {"time_s": network_s}},
         tokens_per_s=batch / tpot,
@@ -103,5 +105,5 @@ def answer(
         cost=token_cost(counts, prices, batch / tpot),
         memory_bytes=memory,
         conditions=conditions,
-        assumptions=assumptions,
+        assumptions=() if many(tpot) else assumptions,
     )

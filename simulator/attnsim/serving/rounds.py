@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from attnsim.errors import InfeasibleError, Issue
+from attnsim.lanes import Number, nonzero, quotient, real, refusal, where
 from attnsim.machine.machine import Machine
 from attnsim.machine.prices import PriceProfile
 from attnsim.schedule.schedule import Schedule
@@ -39,15 +40,19 @@ def run_afd(
     room = _room(asked)
     if spec.batch is None:
 
-        def round_s(rows: int) -> float:
+        def round_s(rows: Number) -> Number:
             one = replace(asked, batch=rows * unit)
             return afd.tpot(one, afd.stages(one))
 
-        rows = most(round_s, room // unit, spec.slo.tpot, f"one request of {spec.context} tokens a GPU and micro-batch")
+        rows = most(round_s, room // unit, spec, "a GPU and micro-batch")
         asked = replace(asked, batch=rows * unit)
     elif spec.batch > room:
-        text = f"{spec.batch} requests of {spec.context} tokens do not fit: {machines[0].name} holds {room}; add attention servers"
-        raise InfeasibleError(Issue(text, path="batch"))
+
+        def told(batch: float, context: float, room: float) -> InfeasibleError:
+            text = f"{batch:.0f} requests of {context:.0f} tokens do not fit: {machines[0].name} holds {room:.0f}; add attention servers"
+            return InfeasibleError(Issue(text, path="batch"))
+
+        raise refusal(told, spec.batch, spec.context, room)
     found = afd.stages(asked)
     time = afd.tpot(asked, found)
     check_target(spec, asked.batch, time)
@@ -67,7 +72,7 @@ def run_afd(
         schedule=f"afd, {deployment.attention}A{deployment.ffn}F",
         dtype=asked.ffn_dtype,
         memory=afd.memory(asked),
-        conditions=afd.conditions(asked, found) | {"largest_batch": float(room)},
+        conditions=afd.conditions(asked, found) | {"largest_batch": real(room)},
         assumptions=(
             "the longest of attention, network and FFN sets the pace of every layer; experts are chosen evenly; no requests wait",
             f"a stage waits {format_quantity(deployment.sync, 's')} more for the slowest of its devices"
@@ -78,7 +83,7 @@ def run_afd(
     )
 
 
-def _room(asked: Question) -> int:
+def _room(asked: Question) -> Number:
     """Requests that fit, of all attention GPUs."""
     held = afd.memory(asked)
     for machine, name in ((asked.ffn, "ffn weights"), (asked.attention, "attention weights")):
@@ -87,34 +92,50 @@ def _room(asked: Question) -> int:
             text = f"{name} of {asked.model.name} take {format_quantity(held[name], 'B')} a device"
             raise InfeasibleError(Issue(f"{text}; {machine.name} has {format_quantity(limit, 'B')}; add servers", path="deployment"))
     free = asked.attention.memory.capacity_bytes * asked.deployment.memory - held["attention weights"]
-    return int(free // asked.model.kv_stored(asked.context)) * asked.attention_gpus
+    return quotient(free, asked.model.kv_stored(asked.context)) * asked.attention_gpus
 
 
-def most(time: Callable[[int], float], limit: int, target: float | None, what: str) -> int:
-    """The largest count up to `limit` whose time meets the target, by bisection: time grows with the count.
+def most(time: Callable[[Number], Number], limit: Number, spec: ModelWorkload, place: str) -> Number:
+    """The most requests in each place, up to `limit`, whose time meets the target, by bisection: time grows with their number.
 
-    Raises:
-        InfeasibleError: none does. `what`: what is counted, for the message.
+    place: where they are, for the message. Raises InfeasibleError where not one meets it.
     """
+    target = spec.slo.tpot
     if limit < 1:
-        raise InfeasibleError(Issue(f"not {what} fits; add devices", path="deployment"))
+
+        def misfit(tokens: float) -> InfeasibleError:
+            return InfeasibleError(Issue(f"not one request of {tokens:.0f} tokens {place} fits; add devices", path="deployment"))
+
+        raise refusal(misfit, spec.context)
     if target is None or time(limit) <= target:
         return limit
-    if time(1) > target:
-        text = f"no batch meets tpot {format_quantity(target, 's')}: {what} takes {format_quantity(time(1), 's')}"
-        raise InfeasibleError(Issue(text, path="slo.tpot"))
-    low, high = 1, limit
-    while high - low > 1:
+    least = time(1)
+    if least > target:
+
+        def told(tokens: float, seconds: float) -> InfeasibleError:
+            text = f"no batch meets tpot {format_quantity(target, 's')}: one request of {tokens:.0f} tokens {place} "
+            return InfeasibleError(Issue(f"{text}takes {format_quantity(seconds, 's')}", path="slo.tpot"))
+
+        raise refusal(told, spec.context, least)
+    low: Number = 1
+    high = limit
+    while nonzero(high - low > 1):
         middle = (low + high) // 2
-        low, high = (middle, high) if time(middle) <= target else (low, middle)
+        meets = time(middle) <= target
+        low, high = where(meets, middle, low), where(meets, high, middle)
     return low
 
 
-def check_target(spec: ModelWorkload, batch: int, time: float) -> None:
+def check_target(spec: ModelWorkload, batch: Number, time: Number) -> None:
     """Raises InfeasibleError for a batch that misses the target."""
-    if spec.slo.tpot is not None and time > spec.slo.tpot:
-        text = f"{batch} requests take {format_quantity(time, 's')} a token, more than {format_quantity(spec.slo.tpot, 's')}"
-        raise InfeasibleError(Issue(f"{text}; leave `batch` out for the largest that meets it", path="slo.tpot"))
+    target = spec.slo.tpot
+    if target is not None and time > target:
+
+        def told(batch: float, seconds: float) -> InfeasibleError:
+            text = f"{batch:.0f} requests take {format_quantity(seconds, 's')} a token, more than {format_quantity(target, 's')}"
+            return InfeasibleError(Issue(f"{text}; leave `batch` out for the largest that meets it", path="slo.tpot"))
+
+        raise refusal(told, batch, time)
 
 
 def run_offload(
@@ -144,16 +165,20 @@ def run_offload(
         raise InfeasibleError(Issue(f"{text}; add devices of compute", path="deployment.compute"))
     room = offload.room(asked)
 
-    def time(rows: int) -> float:
+    def time(rows: Number) -> Number:
         one = replace(asked, batch=rows * deployment.batches)
         return offload.tpot(one, offload.turn(one))
 
     if spec.batch is None:
-        rows = most(time, room // deployment.batches, spec.slo.tpot, f"one request of {spec.context} tokens a batch")
+        rows = most(time, room // deployment.batches, spec, "a batch")
         asked = replace(asked, batch=rows * deployment.batches)
     elif spec.batch > room:
-        text = f"{spec.batch} requests of {spec.context} tokens do not fit: {deployment.memory} of {memory.name} hold {room}"
-        raise InfeasibleError(Issue(f"{text}; add devices of memory", path="batch"))
+
+        def told(batch: float, context: float, room: float) -> InfeasibleError:
+            text = f"{batch:.0f} requests of {context:.0f} tokens do not fit: {deployment.memory} of {memory.name} hold {room:.0f}"
+            return InfeasibleError(Issue(f"{text}; add devices of memory", path="batch"))
+
+        raise refusal(told, spec.batch, spec.context, room)
     turn = offload.turn(asked)
     tpot = offload.tpot(asked, turn)
     check_target(spec, asked.batch, tpot)

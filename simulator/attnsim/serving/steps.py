@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from attnsim.errors import InfeasibleError, Issue
+from attnsim.evaluate.bottleneck import longest_bound
+from attnsim.lanes import Number, many, maximum, minimum, nonzero, real, refusal, where
 from attnsim.machine.machine import Machine
 from attnsim.machine.prices import PriceProfile
 from attnsim.schedule.schedule import Schedule
@@ -38,8 +40,8 @@ def run_colocated(
     limit = machine.memory.capacity_bytes * deployment.memory
     room = colocated.most_requests(asked, limit)
     if room == 0 or asked.batch > room:
-        raise InfeasibleError(_too_large(asked, limit, room))
-    asked, step = (asked, colocated.step(asked)) if spec.batch is not None else _largest(spec, asked, min(room, MOST_REQUESTS))
+        raise _too_large(asked, limit, room)
+    asked, step = (asked, colocated.step(asked)) if spec.batch is not None else _largest(spec, asked, minimum(room, MOST_REQUESTS))
     _check_target(spec, asked, step)
     return _answer(spec, asked, step, prices, room)
 
@@ -49,67 +51,68 @@ def _format(model: Model, machine: Machine) -> str:
     return model.spec.weights if machine.supports(model.spec.weights) else "bf16"
 
 
-def _too_large(asked: Question, limit: float, room: int) -> Issue:
+def _too_large(asked: Question, limit: float, room: Number) -> Exception:
     held = colocated.memory(asked)
-    model, machine = asked.model, asked.machine
-    parts = ", ".join(f"{name} {format_quantity(value, 'B')}" for name, value in held.items())
-    text = f"{model.name} with {asked.batch} requests of {asked.context} tokens takes {parts} a device; "
-    text += f"{machine.name} has {format_quantity(limit, 'B')}"
-    if room:
-        return Issue(f"{text}; {room} requests fit", path="batch")
-    least = 1
-    while least < 1024 and held["weights"] * asked.deployment.tp / least > limit * 0.95:
-        least *= 2
-    return Issue(f"{text}; cut its weights over more of them (tp: {least})", path="deployment")
+
+    def told(batch: float, context: float, room: float, *values: float) -> InfeasibleError:
+        model, machine = asked.model, asked.machine
+        parts = ", ".join(f"{name} {format_quantity(value, 'B')}" for name, value in zip(held, values, strict=True))
+        text = f"{model.name} with {batch:.0f} requests of {context:.0f} tokens takes {parts} a device; "
+        text += f"{machine.name} has {format_quantity(limit, 'B')}"
+        if room:
+            return InfeasibleError(Issue(f"{text}; {room:.0f} requests fit", path="batch"))
+        least = 1
+        while least < 1024 and values[0] * asked.deployment.tp / least > limit * 0.95:
+            least *= 2
+        return InfeasibleError(Issue(f"{text}; cut its weights over more of them (tp: {least})", path="deployment"))
+
+    return refusal(told, asked.batch, asked.context, room, *held.values())
 
 
 def _target(spec: ModelWorkload) -> tuple[str, float | None]:
     return ("tpot", spec.slo.tpot) if spec.phase == "decode" else ("ttft", spec.slo.ttft)
 
 
-def _largest(spec: ModelWorkload, asked: Question, room: int) -> tuple[Question, Step]:
+def _largest(spec: ModelWorkload, asked: Question, room: Number) -> tuple[Question, Step]:
     """The most requests that fit and meet the target, by bisection: a step takes longer with more of them."""
     dp = asked.deployment.dp
     name, target = _target(spec)
 
-    def with_batch(groups: int) -> tuple[Question, Step]:
+    def with_batch(groups: Number) -> tuple[Question, Step]:
         one = replace(asked, batch=groups * dp)
         return one, colocated.step(one)
 
-    low, high = 1, room // dp
-    found = with_batch(low)
+    low: Number = 1
+    high = room // dp
     if target is None:
         return with_batch(high)
+    found = with_batch(low)
     if found[1].seconds > target:
-        raise InfeasibleError(
-            Issue(
-                f"no batch meets {name} {format_quantity(target, 's')}: {dp} already take {format_quantity(found[1].seconds, 's')}",
-                path=f"slo.{name}",
-            )
-        )
-    while low < high:
+
+        def told(seconds: float) -> InfeasibleError:
+            text = f"no batch meets {name} {format_quantity(target, 's')}: {dp} already take {format_quantity(seconds, 's')}"
+            return InfeasibleError(Issue(text, path=f"slo.{name}"))
+
+        raise refusal(told, found[1].seconds)
+    while nonzero(low < high):
         middle = (low + high + 1) // 2
-        tried = with_batch(middle)
-        if tried[1].seconds <= target:
-            low, found = middle, tried
-        else:
-            high = middle - 1
-    return found
+        meets = with_batch(middle)[1].seconds <= target
+        low, high = where(meets, middle, low), where(meets, high, middle - 1)
+    return with_batch(low)
 
 
 def _check_target(spec: ModelWorkload, asked: Question, step: Step) -> None:
     name, target = _target(spec)
     if target is not None and step.seconds > target:
-        raise InfeasibleError(
-            Issue(
-                f"{asked.batch} requests take {format_quantity(step.seconds, 's')}, more than {name} {format_quantity(target, 's')}; "
-                f"leave `batch` out for the largest that meets it",
-                path=f"slo.{name}",
-            )
-        )
+
+        def told(batch: float, seconds: float) -> InfeasibleError:
+            text = f"{batch:.0f} requests take {format_quantity(seconds, 's')}, more than {name} {format_quantity(target, 's')}; "
+            return InfeasibleError(Issue(f"{text}leave `batch` out for the largest that meets it", path=f"slo.{name}"))
+
+        raise refusal(told, asked.batch, step.seconds)
 
 
-def _answer(spec: ModelWorkload, asked: Question, step: Step, prices: PriceProfile | None, room: int) -> ModelEstimate:
+def _answer(spec: ModelWorkload, asked: Question, step: Step, prices: PriceProfile | None, room: Number) -> ModelEstimate:
     model, machine, devices = asked.model, asked.machine, asked.devices
     stages = asked.deployment.pp
     latency = step.seconds * stages  # a step passes all stages; each is busy with other requests meanwhile
@@ -120,7 +123,7 @@ def _answer(spec: ModelWorkload, asked: Question, step: Step, prices: PriceProfi
     if step.waiting:
         energy += machine.power.idle_w * step.waiting * devices
     held = colocated.memory(asked)
-    floor = max(
+    floor = maximum(
         flops / max(machine.peak_flops(dtype, "boost") for dtype in {asked.dtype, colocated.ACTIVATION}),
         colocated.least_bytes(asked) / machine.memory.bandwidth,
     )
@@ -131,16 +134,16 @@ def _answer(spec: ModelWorkload, asked: Question, step: Step, prices: PriceProfi
     conditions = {
         "attention_layer_s": sum(cost.seconds for cost in layer),
         "attention_layer_bound_s": sum(cost.bound_s for cost in layer),
-        "largest_batch": float(room),
+        "largest_batch": real(room),
     }
     longest = colocated.longest_context(asked, machine.memory.capacity_bytes * asked.deployment.memory)
     if longest is not None:
-        conditions["longest_context"] = float(longest)
+        conditions["longest_context"] = real(longest)
     page = colocated.tokens_per_page(asked)
     if page is not None:
         conditions["tokens_per_page"] = float(page)
-    if asked.cached < max(asked.context, asked.tokens):
-        conditions["cached_tokens"] = float(asked.cached)
+    if asked.cached < maximum(asked.context, asked.tokens):
+        conditions["cached_tokens"] = real(asked.cached)
     conditions["average_power_w"] = energy / devices / latency
     if step.network:
         conditions["network_bytes_per_s"] = step.sent_bytes / step.seconds
@@ -157,7 +160,7 @@ def _answer(spec: ModelWorkload, asked: Question, step: Step, prices: PriceProfi
         bytes={machine.memory.name: moved * devices},
         latency_s=latency,
         lower_bound_s=floor * stages,
-        bound=max(times, key=lambda name: times[name]),
+        bound=longest_bound(list(times.values()), list(times)),
         time_by_resource_s={name: seconds * stages for name, seconds in times.items()},
         parts={
             **{
@@ -175,7 +178,9 @@ def _answer(spec: ModelWorkload, asked: Question, step: Step, prices: PriceProfi
         cost=token_cost({machine.name: devices}, prices, rate),
         memory_bytes=held,
         conditions=conditions,
-        assumptions=(
+        assumptions=()
+        if many(latency)
+        else (
             "kernels and collectives of a step follow one another; experts are chosen evenly; no requests wait",
             f"matrix products in {asked.dtype}, attention in {colocated.ACTIVATION}, keys and values cached in {model.spec.kv}",
             *model.widened(asked.dtype),
@@ -188,7 +193,7 @@ def _stated(asked: Question) -> list[str]:
     """What the answer assumes of the cache and of the software around the kernels."""
     cache, stack = asked.deployment.cache, asked.deployment.stack
     lines = []
-    if asked.cached < max(asked.context, asked.tokens):
+    if asked.cached < maximum(asked.context, asked.tokens):
         lines.append(f"keys and values of {asked.cached} tokens of a request stay, on average over layers and heads")
     if cache.page is not None or cache.block is not None:
         lines.append("half of the last page of every request, layer and cached tensor is empty")

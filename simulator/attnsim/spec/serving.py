@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from attnsim.lanes import Number, maximum, minimum
 from attnsim.spec.base import FieldError, Spec
 from attnsim.spec.dtype import Dtype
 from attnsim.spec.quantity import Between, Bytes, PositiveShare, Seconds, Share, Size
@@ -55,9 +56,9 @@ class CachePolicy(Spec):
             raise FieldError("give the bytes of a page (`page`) or its tokens (`block`)", "block")
         return self
 
-    def tokens(self, context: int) -> int:
+    def tokens(self, context: Number) -> Number:
         """Tokens of a request of `context` tokens that stay, at least one."""
-        return max(1, min(round(self.kept * context), self.budget or context))
+        return maximum(1, minimum(round(self.kept * context), self.budget or context))
 
 
 class ServingStack(Spec):
