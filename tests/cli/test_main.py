@@ -69,6 +69,16 @@ def test_every_help_ends_with_an_example_of_that_command(name: str, call: Any) -
     assert lines[start + 1 :] and all(line.strip().startswith(f"attnsim {name}") for line in lines[start + 1 :])
 
 
+#: Commands that make the files which examples read.
+NEEDED = {
+    "pareto": (
+        "sweep llama3-8b-decode h100_sxm --vary sizes.B=1,8,64 -o sweep.parquet",
+        "sweep llama3-70b-serving h200 --vary arch=h200,b200 --vary batch=8,32 --chunk 2 -o sweep/",
+    ),
+    "compare": ("run llama3-8b-prefill h100_sxm -o before.json", "run llama3-8b-prefill h200 -o after.json"),
+}
+
+
 @pytest.mark.parametrize(
     "name", [name for name in COMMANDS if name not in ("import", "validate", "lint-measurements", "measure", "calibrate")]
 )
@@ -78,6 +88,8 @@ def test_the_examples_run(name: str, call: Any, tmp_path: Path, monkeypatch: pyt
         monkeypatch.chdir(ROOT)
     else:
         monkeypatch.chdir(tmp_path)
+    for words in NEEDED.get(name, ()):
+        assert call(*words.split()).code == 0
     for example in examples:
         done = call(*example[1:])
         assert done.code == 0, done.err

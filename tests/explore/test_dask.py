@@ -131,7 +131,8 @@ def test_workers_without_attnsim_are_refused(tmp_path: Path, workers: Any) -> No
         sys.modules["hidden"], sys.modules["attnsim"] = sys.modules["attnsim"], None  # type: ignore[assignment]
 
     def show() -> None:
-        sys.modules["attnsim"] = sys.modules.pop("hidden")
+        if "hidden" in sys.modules:  # a worker that was started anew meanwhile never hid it
+            sys.modules["attnsim"] = sys.modules.pop("hidden")
 
     run_plan(FakePlan(100), f"dask://{address(workers)}", tmp_path / "first", evaluate=evaluate)  # so that all have it
     with distributed.Client(workers.scheduler_address, set_as_default=False) as client:

@@ -29,10 +29,10 @@ PRICED_AS: Mapping[str, str] = {"div": "mul"}
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Point:
-    """sizes: of the cascade's unpartitioned ranks, or Lanes of them: many points at once; loads: rows of each of the repeated matrix products
-    of a kernel where they differ (tokens of experts), in place of their mean, which the sizes give; formats: (tensor, format) of inputs that
-    memory holds in another format than `dtype` and that are converted on their way to the units, at no cost here. Constants of the schedule
-    that the machine's file gives come before its own.
+    """sizes: of the cascade's unpartitioned ranks, or Lanes of them: many points at once; loads: rows of each of the repeated matrix
+    products of a kernel where they differ (tokens of experts), in place of their mean, which the sizes give; formats: (tensor, format) of
+    inputs that memory holds in another format than `dtype` and that are converted on their way to the units, at no cost here. Constants of
+    the schedule that the machine's file gives come before its own.
     """
 
     cascade: Cascade
