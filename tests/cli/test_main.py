@@ -73,6 +73,7 @@ def test_every_help_ends_with_an_example_of_that_command(name: str, call: Any) -
 NEEDED = {
     "pareto": (
         "sweep llama3-8b-decode h100_sxm --vary sizes.B=1,8,64 -o sweep.parquet",
+        "sweep llama3-70b-serving h200 --vary batch=8,16,32 -o sweep.csv",
         "sweep llama3-70b-serving h200 --vary arch=h200,b200 --vary batch=8,32 --chunk 2 -o sweep/",
     ),
     "compare": ("run llama3-8b-prefill h100_sxm -o before.json", "run llama3-8b-prefill h200 -o after.json"),

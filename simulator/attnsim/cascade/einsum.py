@@ -48,9 +48,9 @@ class TensorRef:
     iterative: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Einsum:
-    """One equation of a cascade.
+    """One equation of a cascade; equal to itself alone, since cascades of the same content are one object.
 
     `ranks` is the iteration space, batch ranks first; `reductions` are (rank, operator) in the order they are applied. `is_matmul` says
     whether it is a contraction that a matrix unit runs.

@@ -15,7 +15,7 @@ from attnsim.evaluate.bottleneck import bound_of, longest_bound
 from attnsim.evaluate.bounds import Algorithm, algorithm, lower_bound
 from attnsim.evaluate.estimate import Estimate, KernelEstimate
 from attnsim.evaluate.kernel import Kernel, fused_kernel
-from attnsim.evaluate.point import Point
+from attnsim.evaluate.point import Point, unit_of
 from attnsim.evaluate.power import Dynamic, dynamic_energy, energy, settled_clock
 from attnsim.evaluate.selection import scoring, selection_kernels
 from attnsim.evaluate.traffic import Traffic
@@ -23,10 +23,11 @@ from attnsim.evaluate.unfused import combine_kernel, helper_kernel, permute_kern
 from attnsim.evaluate.walks import query_walks
 from attnsim.evaluate.warm import kept_share, warmed
 from attnsim.lanes import Number, OneByOne, largest, minimum, nonzero
+from attnsim.machine.machine import Machine
 from attnsim.mask.banded import CAUSAL
 from attnsim.mask.perhead import record_of_heads
 from attnsim.schedule.condition import holds
-from attnsim.schedule.schedule import load_schedule
+from attnsim.schedule.schedule import Schedule, load_schedule
 from attnsim.spec.schedule import HelperKernel
 from attnsim.units import format_quantity
 
@@ -86,7 +87,12 @@ def main_einsums(point: Point) -> tuple[Einsum, ...]:
     """What the fused kernel computes: all that the schedule leaves to no helper."""
     spec = point.schedule.spec
     helped = {label for helper in _launched(point, [*spec.before, *spec.after]) for label in helper.einsums}
-    return tuple(einsum for einsum in point.cascade.einsums if einsum.label not in helped)
+    return _without(point.cascade, frozenset(helped))
+
+
+@lru_cache(maxsize=512)
+def _without(cascade: Cascade, labels: frozenset[str]) -> tuple[Einsum, ...]:
+    return tuple(einsum for einsum in cascade.einsums if einsum.label not in labels)
 
 
 def _launched(point: Point, helpers: Sequence[HelperKernel]) -> list[HelperKernel]:
@@ -309,11 +315,20 @@ def _flops_by_unit(all_work: Sequence[tuple[Point, Algorithm]]) -> dict[str, Num
     """Algorithmic work by the unit that does it; a mac is two."""
     out: dict[str, Number] = {}
     for point, work in all_work:
-        for label, kinds in work.counts.items():
-            for kind, count in kinds.items():
-                unit = point.unit(point.cascade.by_label[label], kind)
-                out[unit] = out.get(unit, 0) + count * FLOPS_PER_OP.get(kind, 1)
+        for label, kind, unit, each in _units(point.cascade, point.schedule, point.machine, point.dtype):
+            out[unit] = out.get(unit, 0) + work.counts[label][kind] * each
     return out
+
+
+@lru_cache(maxsize=1024)
+def _units(cascade: Cascade, schedule: Schedule, machine: Machine, dtype: str) -> tuple[tuple[str, str, str, int], ...]:
+    """(Einsum, kind, unit, FLOPs each) of all operations of a cascade."""
+    found = []
+    for einsum in cascade.einsums:
+        for kind in dict.fromkeys(term.kind for term in einsum.terms):
+            unit = unit_of(schedule, machine, dtype, einsum.label, kind, kind == "mac" and einsum.is_matmul)
+            found.append((einsum.label, kind, unit, FLOPS_PER_OP.get(kind, 1)))
+    return tuple(found)
 
 
 def _footprint(point: Point, kernels: tuple[Kernel, ...]) -> Number:

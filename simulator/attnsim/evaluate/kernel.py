@@ -7,7 +7,7 @@ memory run beside the whole kernel (form and constants of FlashAttention-class k
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import ceil, prod
 from typing import Any
 
@@ -17,9 +17,9 @@ from attnsim.evaluate.division import divided
 from attnsim.evaluate.makespan import makespan
 from attnsim.evaluate.occupancy import Occupancy, occupancy
 from attnsim.evaluate.point import Point
-from attnsim.evaluate.spans import Costs, Span, costs_of, first_cost, grid_span, total_cost
+from attnsim.evaluate.spans import Span, costs_of, grid_span, total_cost
 from attnsim.evaluate.traffic import STATE_BYTES, Grid, Traffic, fill_bytes, fused_traffic, results_of, summed_over_grid, tile_bytes
-from attnsim.evaluate.walks import HeadWalks, Rounds, grid_rounds, key_walks, query_walks, tally
+from attnsim.evaluate.walks import HeadWalks, grid_rounds, key_walks, query_walks, tally
 from attnsim.evaluate.work import CtaWork, Ops, cta_work, extents
 from attnsim.lanes import Number, largest, maximum, minimum, nonzero
 from attnsim.mask.base import TileWalk
@@ -54,11 +54,11 @@ class Kernel:
     slots: int
     filled: Number = 1.0
     dtype: str | None = None
+    memory_s: Number = field(init=False)
+    """The slowest device level."""
 
-    @property
-    def memory_s(self) -> Number:
-        """The slowest device level."""
-        return largest(self.level_s.values())
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "memory_s", largest(self.level_s.values()))
 
     def seconds(self, clock_hz: Number) -> Number:
         """Duration without launch."""
@@ -102,12 +102,13 @@ def fused_kernel(point: Point, einsums: tuple[Einsum, ...], name: str, walk: Til
     if splits is not None:
         masked = tally(rounds)[2] * repeat
     splits = 1 if splits is None else splits
+    inside = extents(point, tile)
     reduced = spec.split is not None and spec.split.rank == point.key  # splitting the queries of a CTA leaves nothing to combine
-    grid = Grid(tile, tiled, walked, batch_order, ctas, visits, heads, pack, tiles * splits, slots, splits if reduced else 1)
+    grid = Grid(tile, tiled, walked, batch_order, ctas, visits, heads, pack, tiles * splits, slots, splits if reduced else 1, inside)
     fill = fill_bytes(point, einsums, grid)
     per_tile = tile_cycles(point, {**work.per_tile.cycles, **_reduce_cycles(point, einsums, grid)})
-    costs = _costs(point, work, per_tile, rounds, fill, grid)
-    once = _costs(point, work, per_tile, ((1, 1, 0),), fill, grid)
+    each = _each(point, work, per_tile, fill, grid)
+    costs = costs_of(rounds, *each)
     alone = schedule.constant(spec.constants.alone, point.context, 1.0)
     longest_first = schedule.order(point.context) == "longest-first"
     batch_first = bool(loop.ranks) and loop.ranks[0] not in tile
@@ -126,7 +127,7 @@ def fused_kernel(point: Point, einsums: tuple[Einsum, ...], name: str, walk: Til
         traffic=traffic,
         level_s=_level_times(point, traffic, grid),
         exposed_memory=schedule.exposed("memory", point.context),
-        drain_cycles=schedule.exposed("drain", point.context) * (first_cost(once) + span - even),
+        drain_cycles=schedule.exposed("drain", point.context) * (1 * each[0] + 0 * each[1] + each[2] + span - even),
         fixed_s=schedule.constant(spec.constants.kernel_overhead, point.context, 0.0),
         ctas=ctas,
         tile=tile,
@@ -199,14 +200,14 @@ def _reduce_cycles(point: Point, einsums: tuple[Einsum, ...], grid: Grid) -> dic
     efficiency = point.schedule.constant(point.schedule.spec.constants.reduce_efficiency, point.context, 0.0)
     if not efficiency:
         return {}
-    inside = extents(point, grid.tile)
+    inside = grid.inside
     summed = [name for name in results_of(point, einsums) if summed_over_grid(point, grid, name)]
     elements = sum(prod(inside.get(rank, 1) for rank in point.cascade.tensor_ranks(name)) for name in summed)
     return {"reduce": elements * STATE_BYTES / (efficiency * _port(point))}
 
 
-def _costs(point: Point, work: CtaWork, per_tile: Number, rounds: Rounds, fill: Number, grid: Grid) -> Costs:
-    """(CTAs, cycles of a processor each) in launch order."""
+def _each(point: Point, work: CtaWork, per_tile: Number, fill: Number, grid: Grid) -> tuple[Number, Number, Number]:
+    """Cycles of a processor for a visited tile, for the mask of one, and for a CTA beside."""
     schedule, spec = point.schedule, point.schedule.spec
     first = minimum(1.0, grid.slots / maximum(1, grid.ctas))  # share of the CTAs that are the first on their slot
     slower = (schedule.constant(spec.constants.masked_tile_cost, point.context, 1.0) - 1.0) * per_tile
@@ -219,7 +220,7 @@ def _costs(point: Point, work: CtaWork, per_tile: Number, rounds: Rounds, fill: 
     if exposed and fill:
         overhead += exposed * fill / _port(point)
     per_tile += schedule.constant(spec.constants.tile_overhead, point.context, 0.0)
-    return costs_of(rounds, per_tile, work.masked_cycles + slower, overhead)
+    return per_tile, work.masked_cycles + slower, overhead
 
 
 def tile_cycles(point: Point, cycles: Mapping[str, Number]) -> Number:
@@ -289,7 +290,6 @@ def _level_times(point: Point, traffic: Traffic, grid: Grid) -> dict[str, Number
 
 def _bytes_in_flight(point: Point, grid: Grid) -> Number:
     """Bytes the resident CTAs have on order: the tile of every input, walked ones as often as they are buffered."""
-    inside = extents(point, grid.tile)
     spec = point.schedule.spec
-    per_cta = sum(tile_bytes(point, name, inside, grid.pack) * spec.buffers.get(name, 1) for name in point.cascade.inputs)
+    per_cta = sum(tile_bytes(point, name, grid) * spec.buffers.get(name, 1) for name in point.cascade.inputs)
     return maximum(1.0, minimum(grid.ctas, grid.slots) * per_cta)

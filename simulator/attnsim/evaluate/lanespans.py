@@ -95,7 +95,7 @@ def _uneven(costs: LaneCosts, periods: Array, processors: int, resident: int, al
 
 
 def _compiled(lanes: int) -> Callable[..., Array] | None:
-    """The compiled scheduler, where numba is installed and already at work, or worth its half second of import (6 s the very first time)."""
+    """The compiled scheduler, if numba is there and already at work, or worth its half second of import (6 s the very first time)."""
     if lanes < WORTH_COMPILING and "attnsim.evaluate.compiled" not in sys.modules:
         return None
     try:

@@ -47,12 +47,34 @@ class Point:
     formats: tuple[tuple[str, str], ...] = ()
     context: Mapping[str, Value] = field(init=False)
     tensor_path: str | None = field(init=False)
+    query: str = field(init=False)
+    key: str = field(init=False)
+    group: int = field(init=False)
+    heads: Number = field(init=False)
+    requests: Number = field(init=False)
+    masks: tuple[tuple[int, Mask], ...] = field(init=False)
+    local: int | None = field(init=False)
+    shared: int | None = field(init=False)
+    attended: dict[str, Number] = field(init=False, repr=False)
+    _bytes: dict[str, Number] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         context = schedule_context(self.cascade, self.sizes, self.mask, self.dtype, self.machine, self.direction)
         object.__setattr__(self, "context", context)
         if self.machine.kernels and self.schedule.measured is None:
             object.__setattr__(self, "schedule", _on_machine(self.schedule, self.machine))
+        cascade, sizes = self.cascade, self.sizes
+        heads: Number = 1
+        for rank in cascade.batch:
+            heads = heads * sizes.get(rank, 1)
+        of_one = query_heads(cascade, sizes)
+        positions = cascade.positions or ("", "")
+        local, shared = _near(self.machine)
+        for name, value in (
+            ("query", positions[0]), ("key", positions[1]), ("group", context["group"]), ("heads", heads), ("requests", heads // of_one),
+            ("masks", self.mask.by_head(of_one)), ("local", local), ("shared", shared), ("_bytes", {}), ("attended", {}),
+        ):  # fmt: skip
+            object.__setattr__(self, name, value)
         object.__setattr__(self, "tensor_path", self.schedule.tensor_path(context) if "tensor" in self.machine.units else None)
 
     @property
@@ -64,50 +86,6 @@ class Point:
     def positioned(self) -> bool:
         """Whether there are queries and keys: not in a cascade of plain matrix products."""
         return len(self.cascade.positions) == 2
-
-    @property
-    def query(self) -> str:
-        """The rank of query positions."""
-        return self.cascade.positions[0]
-
-    @property
-    def key(self) -> str:
-        """The rank of key positions."""
-        return self.cascade.positions[1]
-
-    @property
-    def group(self) -> int:
-        """Query heads that share one key/value head."""
-        return group_size(self.cascade, self.sizes)
-
-    @property
-    def heads(self) -> Number:
-        """Product of the batch ranks: problems of one (query, key) plane each."""
-        product: Number = 1
-        for rank in self.cascade.batch:
-            product *= self.sizes.get(rank, 1)
-        return product
-
-    @property
-    def requests(self) -> Number:
-        """Batch elements: problems of all heads each."""
-        return self.heads // query_heads(self.cascade, self.sizes)
-
-    @property
-    def masks(self) -> tuple[tuple[int, Mask], ...]:
-        """(query heads, their mask), in the order of the heads."""
-        return self.mask.by_head(query_heads(self.cascade, self.sizes))
-
-    @property
-    def local(self) -> int | None:
-        """Index of the first memory level that each processor has to itself."""
-        return _local(self.machine)
-
-    @property
-    def shared(self) -> int | None:
-        """Index of the first level beyond memory that all processors share: the L2 of a GPU, the L3 of a CPU."""
-        found = [i for i, level in enumerate(self.machine.levels) if level.per == "device" and i > 0]
-        return found[0] if found else None
 
     @property
     def element(self) -> float:
@@ -123,10 +101,13 @@ class Point:
 
     def tensor_bytes(self, tensor: str) -> Number:
         """Bytes of a whole tensor; of one with a value for each chunk of a partitioned rank, in the chunks of the schedule's tiles."""
-        product: Number = 1
-        for rank in self.cascade.tensor_ranks(tensor):
-            product *= self.sizes[rank] if rank in self.sizes else self._chunked[rank]
-        return product * self.stored(tensor)
+        found = self._bytes.get(tensor)
+        if found is None:
+            product: Number = 1
+            for rank in self.cascade.tensor_ranks(tensor):
+                product = product * (self.sizes[rank] if rank in self.sizes else self._chunked[rank])
+            found = self._bytes[tensor] = product * self.stored(tensor)
+        return found
 
     @property
     def _chunked(self) -> Mapping[str, Number]:
@@ -138,7 +119,7 @@ class Point:
     def unit(self, einsum: Einsum, kind: str) -> str:
         """The unit that runs operation `kind` of `einsum`."""
         # A dot product per row is no matrix product: the matrix unit cannot run it.
-        return _unit(self.schedule, self.machine, self.dtype, einsum.label, kind, kind == "mac" and einsum.is_matmul)
+        return unit_of(self.schedule, self.machine, self.dtype, einsum.label, kind, kind == "mac" and einsum.is_matmul)
 
 
 def schedule_context(
@@ -160,7 +141,7 @@ def schedule_context(
         "direction": direction,
         "group": group_size(cascade, sizes),
         "processors": machine.processors,
-        "scratch_kib": machine.limits.smem_per_cta_bytes / 1024 if _local(machine) is not None else 0,
+        "scratch_kib": machine.limits.smem_per_cta_bytes / 1024 if _near(machine)[0] is not None else 0,
     }
 
 
@@ -187,12 +168,19 @@ def _on_machine(schedule: Schedule, machine: Machine) -> Schedule:
     return schedule if measured is None else calibrated(schedule, measured)
 
 
+@lru_cache(maxsize=512)
+def _near(machine: Machine) -> tuple[int | None, int | None]:
+    """Indices of the first level of a processor, and of the first beyond memory that all processors share."""
+    shared = [i for i, level in enumerate(machine.levels) if level.per == "device" and i > 0]
+    return _local(machine), shared[0] if shared else None
+
+
 def _local(machine: Machine) -> int | None:
     return next((i for i, level in enumerate(machine.levels) if level.per == "processor"), None)
 
 
 @lru_cache(maxsize=8192)
-def _unit(schedule: Schedule, machine: Machine, dtype: str, label: str, kind: str, matrix: bool) -> str:
+def unit_of(schedule: Schedule, machine: Machine, dtype: str, label: str, kind: str, matrix: bool) -> str:
     """What the schedule binds (the Einsum's matrix product, the kind, the default), else the machine's own preference."""
     bindings = schedule.spec.bindings
     wanted = [bindings.get(label) if kind in ("mac", "add", "mul") else None, bindings.get(kind), bindings.get("default")]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
+from attnsim.cascade.cascade import Cascade
 from attnsim.cascade.einsum import Einsum
 from attnsim.evaluate.point import Point
-from attnsim.evaluate.work import extents
 from attnsim.lanes import Lanes, Number, maximum, minimum, real, where
 
 STATE_BYTES = 4  # running maxima, sums and partial results are fp32 in every kernel of the library
@@ -18,15 +19,20 @@ class Traffic:
     """Bytes by level, tensor and direction."""
 
     moved: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
+    _totals: dict[str, float] = field(default_factory=dict, repr=False, compare=False)
 
     def add(self, level: str, tensor: str, direction: str, count: float) -> None:
         """Charge `count` bytes."""
         tensors = self.moved.setdefault(level, {}).setdefault(tensor, {})
         tensors[direction] = tensors.get(direction, 0.0) + count
+        self._totals.pop(level, None)
 
     def total(self, level: str) -> float:
         """All bytes of a level."""
-        return sum(sum(by.values()) for by in self.moved.get(level, {}).values())
+        found = self._totals.get(level)
+        if found is None:
+            found = self._totals[level] = sum([sum(by.values()) for by in self.moved.get(level, {}).values()])
+        return found
 
     def directed(self, level: str) -> tuple[float, float]:
         """Bytes read from a level, and bytes written to it."""
@@ -61,25 +67,38 @@ class Grid:
     tiles: Number
     slots: int
     splits: Number
+    inside: Mapping[str, Number] = field(default_factory=dict)
+    tile_bytes: dict[str, Number] = field(default_factory=dict)
 
 
-def inputs_of(einsums: Iterable[Einsum]) -> tuple[str, ...]:
+@lru_cache(maxsize=1024)
+def inputs_of(einsums: tuple[Einsum, ...]) -> tuple[str, ...]:
     """Tensors read from outside by a set of Einsums, in order of use."""
-    einsums = tuple(einsums)
     made = {einsum.label for einsum in einsums}
     return tuple(dict.fromkeys(o.name for e in einsums for o in e.operands if o.name not in made))
 
 
-def results_of(point: Point, einsums: Iterable[Einsum]) -> tuple[str, ...]:
+def results_of(point: Point, einsums: tuple[Einsum, ...]) -> tuple[str, ...]:
     """Tensors that leave a set of Einsums: the cascade's outputs, and what other Einsums read."""
-    einsums = tuple(einsums)
+    return _results_of(point.cascade, einsums)
+
+
+@lru_cache(maxsize=1024)
+def _results_of(cascade: Cascade, einsums: tuple[Einsum, ...]) -> tuple[str, ...]:
     labels = {einsum.label for einsum in einsums}
-    read = {o.name for e in point.cascade.einsums if e.label not in labels for o in e.operands}
-    return tuple(e.label for e in einsums if e.label in point.cascade.outputs or e.label in read)
+    read = {o.name for e in cascade.einsums if e.label not in labels for o in e.operands}
+    return tuple(e.label for e in einsums if e.label in cascade.outputs or e.label in read)
 
 
-def tile_bytes(point: Point, tensor: str, inside: Mapping[str, Number], pack: int) -> Number:
+def tile_bytes(point: Point, tensor: str, grid: Grid) -> Number:
     """Bytes of one tile of a tensor, clipped to what exists."""
+    found = grid.tile_bytes.get(tensor)
+    if found is None:
+        found = grid.tile_bytes[tensor] = _tile_bytes(point, tensor, grid.inside, grid.pack)
+    return found
+
+
+def _tile_bytes(point: Point, tensor: str, inside: Mapping[str, Number], pack: int) -> Number:
     size: Number = point.stored(tensor)
     for rank in point.cascade.tensor_ranks(tensor):
         limit = point.sizes.get(rank, 1) * (pack if rank == point.query else 1)
@@ -89,6 +108,13 @@ def tile_bytes(point: Point, tensor: str, inside: Mapping[str, Number], pack: in
 
 def attended_share(point: Point, tensor: str) -> Number:
     """Share of a tensor that some attended pair touches: keys outside every window are never read."""
+    found = point.attended.get(tensor)
+    if found is None:
+        found = point.attended[tensor] = _attended_share(point, tensor)
+    return found
+
+
+def _attended_share(point: Point, tensor: str) -> Number:
     if not point.positioned:
         return 1.0
     ranks = point.cascade.tensor_ranks(tensor)
@@ -109,9 +135,8 @@ def _keys_read(point: Point, p: Number, m: Number) -> Number:
 
 def fill_bytes(point: Point, einsums: tuple[Einsum, ...], grid: Grid) -> Number:
     """What a CTA loads before its first tile product and stores after its last."""
-    inside = extents(point, grid.tile)
     names = (*inputs_of(einsums), *(r for r in results_of(point, einsums) if not set(point.cascade.tensor_ranks(r)) & set(grid.walked)))
-    return sum(tile_bytes(point, name, inside, grid.pack) for name in names)
+    return sum(tile_bytes(point, name, grid) for name in names)
 
 
 def fused_traffic(point: Point, einsums: tuple[Einsum, ...], grid: Grid) -> Traffic:
@@ -124,7 +149,6 @@ def fused_traffic(point: Point, einsums: tuple[Einsum, ...], grid: Grid) -> Traf
     machine, cascade, traffic = point.machine, point.cascade, Traffic()
     memory = machine.memory.name
     shared = machine.levels[point.shared] if point.shared is not None else None
-    inside = extents(point, grid.tile)
     walked = set(grid.walked)
     names = inputs_of(einsums)
     walking = [name for name in names if walked & set(cascade.tensor_ranks(name))]
@@ -132,7 +156,7 @@ def fused_traffic(point: Point, einsums: tuple[Einsum, ...], grid: Grid) -> Traf
     for name in names:
         once = point.tensor_bytes(name) * attended_share(point, name)
         trips = _trips(point, name, grid)
-        near = maximum(once, trips * tile_bytes(point, name, inside, grid.pack))
+        near = maximum(once, trips * tile_bytes(point, name, grid))
         if shared is None:
             traffic.add(memory, name, "read", near)
             continue
@@ -181,14 +205,13 @@ def summed_over_grid(point: Point, grid: Grid, tensor: str) -> bool:
 
 def _results(point: Point, einsums: tuple[Einsum, ...], grid: Grid, traffic: Traffic, memory: str, shared: str | None) -> None:
     cascade = point.cascade
-    inside = extents(point, grid.tile)
     for name in results_of(point, einsums):
         size = point.tensor_bytes(name)
         wide = size / point.stored(name) * STATE_BYTES
         if summed_over_grid(point, grid, name):
             # Summed over the CTAs of the grid: fp32 reductions sent to the shared level, which adds them itself (FlashAttention-2,
             # section 3.2).
-            elements = tile_bytes(point, name, inside, grid.pack) / point.stored(name)
+            elements = tile_bytes(point, name, grid) / point.stored(name)
             if shared is not None:
                 traffic.add(shared, name, "write", grid.visits * elements * STATE_BYTES)
             traffic.add(memory, name, "write", wide)
@@ -214,7 +237,7 @@ def _spilled_state(point: Point, einsums: tuple[Einsum, ...], grid: Grid, traffi
 
     It stays in the shared level as far as the heads in flight fit there.
     """
-    inside = extents(point, grid.tile)
+    inside = grid.inside
     states = tuple(dict.fromkeys(o.name for e in einsums for o in e.operands if o.iterative and o.mode == "previous"))
     in_flight = minimum(grid.heads, grid.slots)
     held = in_flight * sum(point.tensor_bytes(name) / point.stored(name) * STATE_BYTES for name in states) / grid.heads
