@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     "pareto",
     "attnsim pareto sweep.parquet --minimize latency_s,energy_j",
     "attnsim pareto sweep/ --minimize tpot_s,usd_per_mtok --by arch -o front.svg",
-    'attnsim pareto sweep.csv --minimize tpot_s --maximize tokens_per_s_per_gpu --where "batch >= 8" --format csv',
+    'attnsim pareto sweep/ --minimize tpot_s --maximize tokens_per_s_per_gpu --where "batch >= 8" --format csv',
 )
 @click.argument("sweep", metavar="SWEEP")
 @click.option("--minimize", multiple=True, metavar="COLUMN,...", help="Columns that should be small; may be given more than once.")

@@ -103,7 +103,7 @@ def _panel(axes: Axes, front: Front, across: Objective, up: Objective, shaded: O
     columns = [front.objectives.index(one) for one in (across, up)]
     cloud = front.cloud[:, columns]
     cloud = cloud[np.isfinite(cloud).all(axis=1)]
-    names = _names(front) if len(front) <= MOST_WITH_NAMES or steps else []
+    names = _names(front)
     _scale(
         axes,
         "x",
@@ -172,7 +172,7 @@ def _steps(axes: Axes, x: np.ndarray, y: np.ndarray, across: Objective, up: Obje
 
 def _names(front: Front) -> list[tuple[int, str]]:
     """Rows to name and their names: the fields that differ, of points spread over every front."""
-    fields = [*front.fields[:FIELDS_NAMED]]
+    fields = _fields_named(front)
     if not fields:
         return []
     each = max(2, NAMED // len(front.groups))
@@ -186,6 +186,11 @@ def _names(front: Front) -> list[tuple[int, str]]:
         values = {name: column[row].as_py() for name, column in columns.items()}
         found.append((row, ", ".join(_named(name, value) for name, value in values.items() if value is not None)))
     return found
+
+
+def _fields_named(front: Front) -> tuple[str, ...]:
+    """None where there is no line to tell which names belong to which of many points."""
+    return front.fields[:FIELDS_NAMED] if len(front) <= MOST_WITH_NAMES or len(front.objectives) == 2 else ()
 
 
 def _named(name: str, value: Any) -> str:
@@ -277,6 +282,6 @@ def _texts(front: Front) -> tuple[str, str, str]:
         told.append(f"{whole(len(front.cloud))} of all are drawn")
     told += [f"where {text}" for text in front.where]
     told.append(", ".join(f"{name} {value if isinstance(value, str) else shown(name, value)}" for name, value in front.same.items()))
-    told += [f"named by {', '.join(front.fields[:FIELDS_NAMED])}"] if front.fields else []
+    told += [f"named by {', '.join(_fields_named(front))}"] if _fields_named(front) else []
     title = f"Pareto fronts by {', '.join(front.by)}" if front.by else "Pareto front"
     return title, "; ".join(text for text in told if text), f"attnsim {__version__}; {front.source}"
