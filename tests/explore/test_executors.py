@@ -91,7 +91,7 @@ def test_a_chunk_that_always_kills_its_worker_is_named_and_no_other(tmp_path: Pa
     assert {path.name for path in seen.glob("400.*")} == {"400.0", "400.1", "400.2"}
     before = stamps(tmp_path / "out")
     assert before
-    done = sweep(tmp_path / "out", FakePlan(1000), resume=True)
+    done = sweep(tmp_path / "out", FakePlan(1000), "local", resume=True)
     assert done.kept == len(before) and before.items() <= stamps(tmp_path / "out").items()
     assert pyarrow.parquet.read_table(tmp_path / "out").equals(expected(FakePlan(1000)))
 
