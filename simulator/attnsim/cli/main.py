@@ -24,7 +24,7 @@ COMMANDS: dict[str, str] = {
     "run": "How fast is a workload on a machine, and what stops it?",
     "explain": "Show the equations, passes, footprints and formulas of a workload.",
     "recommend": "Choose window, stride, dilation and tiles of a neighborhood mask.",
-    "tune": "Search tiles, CTAs, splits and order of a schedule for the fastest, and why it is.",
+    "tune": "Search tiles, CTAs, splits and order of a schedule, or a mapping on PE arrays.",
     "roofline": "Draw workloads under the roofs of machines (SVG, PDF or PNG).",
     "cost": "What a token of models costs, against context or size; as a figure, too.",
     "mask": "Draw a mask with its tiles: full, partial and skipped.",

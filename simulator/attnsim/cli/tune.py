@@ -34,7 +34,7 @@ def _tile(_ctx: click.Context, _param: click.Parameter, value: str | None) -> di
 @cli_command(
     "tune",
     "attnsim tune llama3-8b-prefill a100_sxm_80gb --schedule flash-attention-2 --vary tiles",
-    "attnsim tune llama3-8b-prefill h100_sxm --schedule flash-attention-3 --tile P=192,M=128",
+    "attnsim tune llama3-8b-prefill h100_sxm --schedule flash-attention-3 --vary tiles --tile P=128,M=96",
     "attnsim tune llama3-8b-decode h100_sxm --vary split --vary stages -o faster.yaml",
     "attnsim tune fusemax-bert-attention fusemax_cloud --vary tiles --vary order --format json",
 )
@@ -67,7 +67,7 @@ def command(
     format_: str | None,
     output: str | None,
 ) -> None:
-    """Search the schedule of a workload: tiles, CTAs, order, stages and splits, or a mapping on PE arrays.
+    """Search tiles, CTAs, splits and order of a schedule, or a mapping on PE arrays.
 
     Lists the fastest schedules with why the first beats the next and the schedule's own, and how far it is from the lower bound. Refused
     is what registers, tensor memory, shared memory, threads or CTAs of a processor do not hold, and what keeps fewer warps on one than the
