@@ -35,7 +35,7 @@ def _tile(_ctx: click.Context, _param: click.Parameter, value: str | None) -> di
     "tune",
     "attnsim tune llama3-8b-prefill a100_sxm_80gb --schedule flash-attention-2 --vary tiles",
     "attnsim tune llama3-8b-prefill h100_sxm --schedule flash-attention-3 --vary tiles --tile P=128,M=96",
-    "attnsim tune llama3-8b-decode h100_sxm --vary split --vary stages -o faster.yaml",
+    "attnsim tune llama3-8b-decode h100_sxm --vary split --vary ctas -o faster.yaml",
     "attnsim tune fusemax-bert-attention fusemax_cloud --vary tiles --vary order --format json",
 )
 @click.argument("workload")
