@@ -36,7 +36,7 @@ def _tile(_ctx: click.Context, _param: click.Parameter, value: str | None) -> di
     "attnsim tune llama3-8b-prefill a100_sxm_80gb --schedule flash-attention-2 --vary tiles",
     "attnsim tune llama3-8b-prefill h100_sxm --schedule flash-attention-3 --vary tiles --tile P=128,M=96",
     "attnsim tune llama3-8b-decode h100_sxm --vary split --vary ctas -o faster.yaml",
-    "attnsim tune fusemax-bert-attention fusemax_cloud --vary tiles --vary order --format json",
+    "attnsim tune fusemax-bert-attention fusemax_cloud --vary tiles --format json",
 )
 @click.argument("workload")
 @click.argument("arch")
