@@ -67,7 +67,7 @@ def command(
     format_: str | None,
     output: str | None,
 ) -> None:
-    """Search the schedule of a workload: tiles, CTAs, order, stages and splits, or a mapping on PE arrays.
+    """Search tiles, CTAs, splits and order of a schedule, or a mapping on PE arrays.
 
     Lists the fastest schedules with why the first beats the next and the schedule's own, and how far it is from the lower bound. Refused
     is what registers, tensor memory, shared memory, threads or CTAs of a processor do not hold, and what keeps fewer warps on one than the
