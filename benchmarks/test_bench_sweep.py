@@ -42,7 +42,7 @@ def group(
         "attnsim": 1, "kind": "kernel", "name": "bench", "cascade": "attention-1pass", "dtype": "bf16", "mask": mask,
         "sizes": {"B": 1, "H": 8, "G": 8, "P": 128, "M": 128, "E": 128, "F": 128},
     }  # fmt: skip
-    return Group(workload_document(workload), load_machine(arch), schedule, sizes, only, SUMMARY, count)
+    return Group(workload_document(workload), load_machine(arch), None, sizes, only, SUMMARY, count)
 
 
 def rate(benchmark: BenchmarkFixture, asked: Group, rounds: int = 3) -> None:
@@ -57,16 +57,16 @@ def test_lower_bounds(benchmark: BenchmarkFixture) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arch", "mask", "decode", "schedule"),
+    ("arch", "mask", "decode"),
     [
-        ("h100_sxm", DENSE, False, None), ("a100_sxm_80gb", DENSE, False, None), ("h100_sxm", DENSE, True, None), ("b200", DENSE, True, None),
-        ("h100_sxm", CAUSAL, False, None), ("a100_sxm_80gb", CAUSAL, False, None), ("a100_sxm_80gb", WINDOW, False, None),
+        ("h100_sxm", DENSE, False), ("a100_sxm_80gb", DENSE, False), ("h100_sxm", DENSE, True), ("b200", DENSE, True),
+        ("h100_sxm", CAUSAL, False), ("a100_sxm_80gb", CAUSAL, False), ("a100_sxm_80gb", WINDOW, False),
     ],
     ids=["h100-dense", "a100-dense", "h100-decode", "b200-decode", "h100-causal", "a100-causal", "a100-window"],
 )  # fmt: skip
-def test_kernels(benchmark: BenchmarkFixture, arch: str, mask: dict[str, Any], decode: bool, schedule: str | None) -> None:
+def test_kernels(benchmark: BenchmarkFixture, arch: str, mask: dict[str, Any], decode: bool) -> None:
     benchmark.group = "kernels"
-    rate(benchmark, group(arch, mask, decode, 50_000, (256, 16384), schedule=schedule))
+    rate(benchmark, group(arch, mask, decode, 50_000, (256, 16384)))
 
 
 @pytest.mark.parametrize(("model", "arch", "deployment"), [
@@ -110,8 +110,8 @@ def test_growth_with_sequence_length(benchmark: BenchmarkFixture, length: int) -
 MEMORY = """
 import resource, sys
 from attnsim.cli.main import main
-code = main(["sweep", "llama3-8b-prefill", "h100_sxm", "--vary", "sizes.P,sizes.M=1..100000:+1", "--vary", "sizes.B=1..100:+1", "--only", "lower-bound",
-             "--quiet", "-o", sys.argv[1]])
+code = main(["sweep", "llama3-8b-prefill", "h100_sxm", "--vary", "sizes.P,sizes.M=1..100000:+1", "--vary", "sizes.B=1..100:+1",
+             "--only", "lower-bound", "--quiet", "-o", sys.argv[1]])
 print(code, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 """
 
