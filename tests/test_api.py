@@ -395,3 +395,8 @@ def test_a_set_reaches_into_a_named_schedule() -> None:
     assert slow.latency_s > plain.latency_s
     with pytest.raises(UsageError, match="--schedule NAME"):
         attnsim.run({key: value for key, value in SMALL.items() if key != "schedule"}, "a100", sets=("schedule.tiles.0.P=64",))
+
+
+def test_a_sum_of_products_has_no_kernel_of_its_own() -> None:
+    with pytest.raises(InfeasibleError, match="QK of mla-absorbed adds several: name a schedule that fuses them"):
+        attnsim.run("deepseek-v3-ep128", "b200")

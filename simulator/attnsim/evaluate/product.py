@@ -13,6 +13,7 @@ from math import ceil, prod
 from typing import NamedTuple
 
 from attnsim.cascade.einsum import Einsum
+from attnsim.errors import InfeasibleError
 from attnsim.evaluate.kernel import Kernel, stretched_cycles
 from attnsim.evaluate.makespan import makespan
 from attnsim.evaluate.occupancy import Occupancy
@@ -67,8 +68,13 @@ def product_kernels(point: Point, einsum: Einsum, sizes: Mapping[str, Number], t
     """The kernel of one matrix product, and the one that adds its splits; traffic: every operand and result once.
 
     Raises:
-        InfeasibleError: no tile row holds.
+        InfeasibleError: no tile row holds, or the Einsum adds several products.
     """
+    if len(einsum.operands) != 2:
+        raise InfeasibleError(
+            f"schedule {point.schedule.name} runs one product of two tensors a kernel; {einsum.label} of {point.cascade.name} adds several: "
+            f"name a schedule that fuses them (attnsim list schedule)"
+        )
     shape = _shape(point, einsum, sizes)
     context = {**point.context, "rows": shape.rows, "cols": shape.cols, "depth": shape.depth, "products": shape.products}
     rows = point.schedule.tile_rows(context) if point.schedule.spec.tiles else ()

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -112,9 +110,8 @@ def run_to(
         return run_local(plan, File(output, form, plan.schema, described), progress, chunk)
     if form != "parquet":
         raise UsageError(f"{'--resume' if resume else f'executor {executor}'} writes Parquet; use -o FILE.parquet, or a folder")
-    if find_spec("attnsim.explore.executors") is None:
-        raise UsageError(f"executor {executor!r} is not there; use local, and -o FILE.parquet")
-    run_plan = import_module("attnsim.explore.executors").run_plan
+    from attnsim.explore.executors import run_plan
+
     done = run_plan(plan, executor, output, chunk=chunk, resume=resume, progress=progress, about=described)
     return Outcome(done.rows, 0, "")
 
