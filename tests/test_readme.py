@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -87,7 +88,7 @@ def test_command_runs(folder: Path, line: str) -> None:
     code = "import sys; from attnsim.cli.main import main; sys.exit(main())"
     environment = {"PYTHONPATH": str(ROOT / "simulator"), "PATH": "", "HOME": str(folder)}
     done = subprocess.run(
-        [sys.executable, "-c", code, *line.split()[1:]], cwd=folder, env=environment, capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", code, *shlex.split(line)[1:]], cwd=folder, env=environment, capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() or (folder / line.split()[-1]).stat().st_size > 1000

@@ -27,7 +27,7 @@ COMMANDS: dict[str, str] = {
     "recommend": "Choose window, stride, dilation and tiles of a neighborhood mask.",
     "pareto": "Find the points of a sweep that no other point dominates: as good in everything, better in something.",
     "compare": "Set two answers side by side: what changed, and which resource explains it.",
-    "tune": "Search the schedule of a workload: tiles, CTAs, order, stages and splits, or a mapping on PE arrays.",
+    "tune": "Search tiles, CTAs, splits and order of a schedule, or a mapping on PE arrays.",
     "roofline": "Draw workloads under the roofs of machines (SVG, PDF or PNG).",
     "cost": "What a token of models costs, against context or size; as a figure, too.",
     "mask": "Draw a mask with its tiles: full, partial and skipped.",
