@@ -110,7 +110,7 @@ def test_growth_with_sequence_length(benchmark: BenchmarkFixture, length: int) -
 MEMORY = """
 import resource, sys
 from attnsim.cli.main import main
-code = main(["sweep", "llama3-8b-prefill", "h100_sxm", "--vary", "sizes.P,sizes.M=1..100000:+1", "--vary", "sizes.B=1..100:+1",
+code = main(["sweep", "llama3-8b-decode", "h100_sxm", "--vary", "sizes.M=1..100000:+1", "--vary", "sizes.B=1..100:+1",
              "--only", "lower-bound", "--quiet", "-o", sys.argv[1]])
 print(code, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 """

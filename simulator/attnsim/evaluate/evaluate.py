@@ -22,7 +22,7 @@ from attnsim.evaluate.traffic import Traffic
 from attnsim.evaluate.unfused import combine_kernel, helper_kernel, permute_kernel, unfused_kernels
 from attnsim.evaluate.walks import query_walks
 from attnsim.evaluate.warm import kept_share, warmed
-from attnsim.lanes import Number, OneByOne, largest, minimum, nonzero
+from attnsim.lanes import Number, OneByOne, largest, minimum, nonzero, refusal
 from attnsim.machine.machine import Machine
 from attnsim.mask.banded import CAUSAL
 from attnsim.mask.perhead import record_of_heads
@@ -139,13 +139,12 @@ def _check_size(point: Point) -> None:
     memory = point.machine.memory
     held = sum(point.tensor_bytes(name) for name in _footprint_tensors(point.cascade))
     if held > memory.capacity_bytes:
-        raise InfeasibleError(
-            Issue(
-                f"inputs and outputs take {format_quantity(held, 'B')}; {memory.name} of {point.machine.name} holds "
-                f"{format_quantity(memory.capacity_bytes, 'B')}",
-                path="sizes",
-            )
-        )
+
+        def told(held: float) -> InfeasibleError:
+            text = f"inputs and outputs take {format_quantity(held, 'B')}; {memory.name} of {point.machine.name} holds "
+            return InfeasibleError(Issue(text + format_quantity(memory.capacity_bytes, "B"), path="sizes"))
+
+        raise refusal(told, held)
     for rank in point.cascade.positions:
         if point.sizes[rank] > LONGEST:
             raise InfeasibleError(
@@ -352,13 +351,13 @@ def _footprint(point: Point, kernels: tuple[Kernel, ...]) -> Number:
     live = [sum(size for name, (first, size) in born.items() if first <= index <= last[name]) for index in range(len(kernels))]
     total = always + largest(live)
     if total > memory.capacity_bytes:
-        raise InfeasibleError(
-            Issue(
-                f"schedule {point.schedule.name} holds {format_quantity(total, 'B')} in memory, intermediates included; "
-                f"{memory.name} of {point.machine.name} has {format_quantity(memory.capacity_bytes, 'B')}",
-                path="sizes",
-            )
-        )
+
+        def told(total: float) -> InfeasibleError:
+            text = f"schedule {point.schedule.name} holds {format_quantity(total, 'B')} in memory, intermediates included; "
+            text += f"{memory.name} of {point.machine.name} has {format_quantity(memory.capacity_bytes, 'B')}"
+            return InfeasibleError(Issue(text, path="sizes"))
+
+        raise refusal(told, total)
     return total
 
 

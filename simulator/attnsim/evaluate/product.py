@@ -72,8 +72,8 @@ def product_kernels(point: Point, einsum: Einsum, sizes: Mapping[str, Number], t
     """
     if len(einsum.operands) != 2:
         raise InfeasibleError(
-            f"schedule {point.schedule.name} runs one product of two tensors a kernel; {einsum.label} of {point.cascade.name} adds several: "
-            f"name a schedule that fuses them (attnsim list schedule)"
+            f"schedule {point.schedule.name} runs one product of two tensors a kernel; {einsum.label} of {point.cascade.name} adds "
+            f"several: name a schedule that fuses them (attnsim list schedule)"
         )
     shape = _shape(point, einsum, sizes)
     context = {**point.context, "rows": shape.rows, "cols": shape.cols, "depth": shape.depth, "products": shape.products}
