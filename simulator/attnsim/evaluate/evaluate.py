@@ -9,10 +9,11 @@ from typing import Any, cast
 
 from attnsim.cascade.cascade import Cascade, totals
 from attnsim.cascade.einsum import Einsum
-from attnsim.errors import InfeasibleError, Issue, suggest
+from attnsim.errors import InfeasibleError, Issue
 from attnsim.evaluate.accounts import FLOPS_PER_OP, reported_passes
 from attnsim.evaluate.bottleneck import bound_of, longest_bound
 from attnsim.evaluate.bounds import Algorithm, algorithm, lower_bound
+from attnsim.evaluate.checks import check_dtype, check_labels, check_size, footprint_tensors
 from attnsim.evaluate.estimate import Estimate, KernelEstimate
 from attnsim.evaluate.kernel import Kernel, fused_kernel
 from attnsim.evaluate.point import Point, unit_of
@@ -32,7 +33,6 @@ from attnsim.spec.schedule import HelperKernel
 from attnsim.units import format_quantity
 
 PERMUTE, UNPERMUTE = "permute", "unpermute"
-LONGEST = 2**28  # positions; a walk has one entry per query tile, two million at this length
 
 
 def kernels_of(point: Point) -> tuple[Kernel, ...]:
@@ -42,10 +42,10 @@ def kernels_of(point: Point) -> tuple[Kernel, ...]:
         InfeasibleError: the machine, format or sizes do not suit the schedule.
     """
     schedule, spec, cascade = point.schedule, point.schedule.spec, point.cascade
-    _check_dtype(point)
-    _check_size(point)
+    check_dtype(point)
+    check_size(point)
     schedule.require(point.context, {"dense"} if point.context["mask"] == "dense" else point.mask.kinds)
-    _check_labels(point)
+    check_labels(point)
     if spec.fusion == "none":
         return warmed(point, tuple(kernel for einsum in cascade.einsums for kernel in unfused_kernels(point, (einsum,), einsum.label)))
     if spec.fusion == "stream":
@@ -105,58 +105,6 @@ def _permutes(point: Point) -> bool:
     return asked and point.mask.permuted and point.context["mask"] != "dense"
 
 
-def _check_dtype(point: Point) -> None:
-    machine = point.machine
-    if not machine.supports(point.dtype):
-        raise InfeasibleError(
-            Issue(
-                f"{machine.name} cannot compute in {point.dtype}{suggest(point.dtype, machine.dtypes)}; "
-                f"it computes in {', '.join(sorted(machine.dtypes))}",
-                path="dtype",
-            )
-        )
-
-
-def _check_labels(point: Point) -> None:
-    """What a schedule fuses or leaves to helper kernels must be computed by this cascade, not only by the one it was written for."""
-    spec, cascade = point.schedule.spec, point.cascade
-    named = [label for helper in (*spec.before, *spec.after) for label in helper.einsums]
-    if isinstance(spec.fusion, list):
-        named += [label for group in spec.fusion for label in group]
-    missing = [label for label in dict.fromkeys(named) if label not in cascade.by_label]
-    if missing:
-        raise InfeasibleError(
-            Issue(
-                f"schedule {spec.name} groups {', '.join(missing)}, which cascade {cascade.name} does not compute; "
-                f"it was written for {spec.cascade} (--set cascade={spec.cascade})",
-                path="cascade",
-            )
-        )
-
-
-def _check_size(point: Point) -> None:
-    """Inputs and outputs have to fit into the machine's memory, and the grid into what can be walked one tile at a time."""
-    memory = point.machine.memory
-    held = sum(point.tensor_bytes(name) for name in _footprint_tensors(point.cascade))
-    if held > memory.capacity_bytes:
-
-        def told(held: float) -> InfeasibleError:
-            text = f"inputs and outputs take {format_quantity(held, 'B')}; {memory.name} of {point.machine.name} holds "
-            return InfeasibleError(Issue(text + format_quantity(memory.capacity_bytes, "B"), path="sizes"))
-
-        raise refusal(told, held)
-    for rank in point.cascade.positions:
-        if point.sizes[rank] > LONGEST:
-            raise InfeasibleError(
-                Issue(f"{rank} = {point.sizes[rank]}: sequences beyond {LONGEST} are not evaluated", path=f"sizes.{rank}")
-            )
-
-
-@lru_cache(maxsize=512)
-def _footprint_tensors(cascade: Cascade) -> tuple[str, ...]:
-    return (*cascade.inputs, *cascade.outputs)
-
-
 @dataclass(frozen=True, slots=True)
 class _Clocks:
     """Hz: of the matrix unit as its rates are given, the highest this run may take, and the one it settles at."""
@@ -205,8 +153,8 @@ def bounds(point: Point, name: str) -> Bounds:
     Raises:
         InfeasibleError: the machine does not compute in that format, or does not hold the inputs and outputs.
     """
-    _check_dtype(point)
-    _check_size(point)
+    check_dtype(point)
+    check_size(point)
     work = algorithm(point)
     floors = lower_bound(point, work)
     macs = work.matmul_macs + sum(algorithm(asked).matmul_macs for asked in scoring(point))
@@ -336,7 +284,7 @@ def _footprint(point: Point, kernels: tuple[Kernel, ...]) -> Number:
     Raises:
         InfeasibleError: more than the machine's memory holds.
     """
-    names = set(_footprint_tensors(point.cascade))
+    names = set(footprint_tensors(point.cascade))
     always = sum(point.tensor_bytes(name) for name in names)
     memory = point.machine.memory
     born: dict[str, tuple[int, Number]] = {}
