@@ -120,7 +120,7 @@ def check(sweep: Sweep, folder: Path) -> int:
     local = folder / "local.parquet"
     tell("local", **rate(sweep, sweep.run(local, "--executor", "local")))
     good = True
-    options: dict[str, Any] = {"n_workers": WORKERS, "threads_per_worker": 1, "processes": True, "dashboard_address": None}
+    options: dict[str, Any] = {"n_workers": WORKERS, "threads_per_worker": 1, "processes": True, "dashboard_address": "127.0.0.1:0"}
     with LocalCluster(**options, silence_logs="CRITICAL") as cluster, Client(cluster) as client:
         flags = ("--executor", cluster.scheduler_address.replace("tcp://", "dask://"), "--chunk", str(sweep.chunk))
 

@@ -28,7 +28,7 @@ distributed = pytest.importorskip("distributed")
 @pytest.fixture(scope="module")
 def workers() -> Iterator[Any]:
     # Nannies start a worker anew that dies, as those of a real cluster do.
-    options = {"n_workers": 4, "threads_per_worker": 1, "processes": True, "dashboard_address": None, "silence_logs": "CRITICAL"}
+    options = {"n_workers": 4, "threads_per_worker": 1, "processes": True, "dashboard_address": "127.0.0.1:0", "silence_logs": "CRITICAL"}
     with distributed.LocalCluster(**options) as made:
         yield made
 
@@ -128,14 +128,16 @@ def test_workers_of_another_version_are_refused(tmp_path: Path, workers: Any, mo
 
 def test_workers_without_attnsim_are_refused(tmp_path: Path, workers: Any) -> None:
     def hide() -> None:
-        sys.modules["hidden"], sys.modules["attnsim"] = sys.modules["attnsim"], None  # type: ignore[assignment]
+        sys.modules["hidden"] = sys.modules.pop("attnsim", None)  # type: ignore[assignment]
+        sys.modules["attnsim"] = None  # type: ignore[assignment]
 
     def show() -> None:
-        if "hidden" in sys.modules:  # a worker that was started anew meanwhile never hid it
-            sys.modules["attnsim"] = sys.modules.pop("hidden")
+        del sys.modules["attnsim"]
+        if (hidden := sys.modules.pop("hidden")) is not None:
+            sys.modules["attnsim"] = hidden
 
-    run_plan(FakePlan(100), f"dask://{address(workers)}", tmp_path / "first", evaluate=evaluate)  # so that all have it
     with distributed.Client(workers.scheduler_address, set_as_default=False) as client:
+        client.wait_for_workers(4, timeout=60)  # those killed before are back
         client.run(hide)
         try:
             with pytest.raises(UsageError, match=rf"^worker \S+ has no attnsim, this is {__version__}; install the same version on all$"):

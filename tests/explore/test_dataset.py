@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow
 import pyarrow.parquet
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sweep_fakes import FakePlan, evaluate, expected, stamps
 
@@ -41,6 +41,7 @@ def test_a_folder_holds_a_plan_and_a_file_a_chunk(tmp_path: Path) -> None:
     assert json.loads(part.metadata[b"attnsim"]) == {"digest": "d1", "start": 300, "stop": 400}
 
 
+@settings(max_examples=30)  # each writes files
 @given(count=st.integers(1, 300), chunk=st.integers(1, 120))
 def test_every_point_is_there_once_whatever_the_chunk(tmp_path_factory: pytest.TempPathFactory, count: int, chunk: int) -> None:
     folder = tmp_path_factory.mktemp("sweep") / "out"
