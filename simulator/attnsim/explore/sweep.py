@@ -113,7 +113,7 @@ def run_to(
     from attnsim.explore.executors import run_plan
 
     done = run_plan(plan, executor, output, chunk=chunk, resume=resume, progress=progress, about=described)
-    return Outcome(done.rows, 0, "")
+    return Outcome(done.rows, done.refused, done.why)
 
 
 def about(plan: Plan, command: str = "") -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache, wraps
+from functools import lru_cache, update_wrapper
 from typing import Any
 
 from attnsim.lanes import Lanes, Number
@@ -37,20 +37,31 @@ class Cost:
 NOTHING = Cost()
 
 
-def remembered(cost: Callable[..., Cost]) -> Callable[..., Cost]:
+class Remembered:
     """A function that keeps what it answered: of plain numbers, and of Lanes, of which it computes each distinct one once, all at once.
 
     Arguments that may be Lanes are given by position.
     """
-    single = lru_cache(maxsize=65536)(cost)
-    tables: dict[Any, Any] = {}
 
-    @wraps(cost)
-    def asked(*arguments: Any, **named: Any) -> Cost:
+    def __init__(self, cost: Callable[..., Cost]) -> None:
+        update_wrapper(self, cost)
+        self._cost = cost
+        self._single = lru_cache(maxsize=65536)(cost)
+        self._tables: dict[Any, Any] = {}
+
+    def __call__(self, *arguments: Any, **named: Any) -> Cost:
+        """What the function answers, kept or new."""
         if not any(type(argument) is Lanes for argument in arguments):
-            return single(*arguments, **named)
+            return self._single(*arguments, **named)
         from attnsim.serving.costlanes import cost_of_lanes
 
-        return cost_of_lanes(cost, single, tables, arguments, named)
+        return cost_of_lanes(self._cost, self._single, self._tables, arguments, named)
 
-    return asked
+    def cache_clear(self) -> None:
+        """Forget every answer."""
+        self._single.cache_clear()
+        self._tables.clear()
+
+
+remembered = Remembered
+"""As a decorator."""
