@@ -248,11 +248,6 @@ def nonzero(number: Number) -> bool:
     return bool(number.values.any()) if type(number) is Lanes else bool(number)
 
 
-def both(first: Number, second: Number) -> Number:
-    """Whether two conditions hold, lane by lane."""
-    return first & second if type(first) is Lanes or type(second) is Lanes else bool(first and second)
-
-
 def quotient(first: Number, second: Number) -> Number:
     """first // second as an int, exactly for floats too, where dividing first may round up to a whole number."""
     if type(first) is Lanes or type(second) is Lanes:
@@ -308,12 +303,3 @@ def halves(lanes: int) -> Array:
     import numpy as np
 
     return np.arange(lanes) < lanes // 2
-
-
-def chosen(candidates: Sequence[Any], keys: Sequence[Number]) -> Any:
-    """The candidate with the largest key, the first of equal ones; parts lanes with different ones."""
-    best = 0
-    for index in range(1, len(candidates)):
-        if keys[index] > keys[best]:
-            best = index
-    return candidates[best]

@@ -100,6 +100,6 @@ def _compiled(lanes: int) -> Callable[..., Array] | None:
         return None
     try:
         from attnsim.evaluate.compiled import makespans
-    except ImportError:  # numba is an extra
+    except (ImportError, RuntimeError):  # numba is an extra, and needs a folder to keep what it compiled in
         return None
     return makespans
