@@ -57,6 +57,13 @@ def test_ends_are_those_of_each_grid(order: str) -> None:
 
 
 @pytest.mark.usefixtures("way")
+def test_ctas_shorter_than_a_tick() -> None:
+    pattern = [(1, 1.0), (1, 1.0), (9, 1.0), (9, 1.0), (400, 1e-9), (1, 1.0)]
+    slots = (108, 3, 1.0)
+    assert together([(pattern, 1), (pattern, 3)], slots) == [makespan(pattern, repeat, *slots) for repeat in (1, 3)]
+
+
+@pytest.mark.usefixtures("way")
 def test_long_grids_are_folded_alike() -> None:
     pattern = [(1, 1000.0 + 700 * tile) for tile in range(64)]
     grids = [(pattern, repeat) for repeat in (93, 94, 128, 500, 5000)]

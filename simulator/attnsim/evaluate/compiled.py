@@ -238,7 +238,8 @@ def _spans(offsets: Array, count: Array, cost: Array, repeat: Array, processors:
         for slot in range(slots):
             heap[slot] = slot
         few = runs <= MOST_LINES and total >= slots
-        if period < runs * slots // 4 and (runs >= VARIED or few):
+        lasting = _ticks(shortest, resident, bits) > 0  # a slot is not free again before every other had its first CTA
+        if lasting and period < runs * slots // 4 and (runs >= VARIED or few):
             kept = np.empty(runs, np.int64)
             times = np.empty(runs, np.int64)
             runs = 0
