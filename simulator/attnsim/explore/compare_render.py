@@ -7,10 +7,10 @@ from typing import Any
 
 from attnsim.evaluate.render import digits3, percent, table, tile_text
 from attnsim.explore.compare import OF_KERNEL, Busy, Change, Comparison, KernelPair, Pair
+from attnsim.explore.explained import SAME
 from attnsim.explore.shown import label, shown
 from attnsim.units import format_quantity
 
-_COUNTS_AS_SAME = 5e-4
 _KERNEL_LABELS = {"ctas": "CTAs", "ctas_per_processor": "CTAs a processor", "smem_per_cta_bytes": "shared memory a CTA"}
 
 
@@ -118,7 +118,7 @@ def _number(value: float | None, of: str, name: str) -> str:
 def _ratio(ratio: float | None) -> str:
     if ratio is None:
         return ""
-    return "same" if abs(ratio - 1) <= _COUNTS_AS_SAME else digits3(ratio)
+    return "same" if abs(ratio - 1) <= SAME else digits3(ratio)
 
 
 def _share(pair: Pair) -> str:

@@ -19,7 +19,7 @@ from attnsim.errors import AttnsimError
 from attnsim.evaluate.estimate import plain
 from attnsim.evaluate.flat import flatten
 from attnsim.explore.scalar import Group, answer_one_by_one, point_document, reason
-from attnsim.explore.vector_models import model_answers, model_batches
+from attnsim.explore.vector_models import MOST_LANES, model_answers, model_batches
 from attnsim.lanes import Lanes, Refused, apart
 from attnsim.machine.machine import Machine
 from attnsim.mask.banded import Banded
@@ -28,8 +28,6 @@ from attnsim.spec.workload import KernelWorkload
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
-#: Points at a time: an array of float64 that size stays in a processor's cache, and the cost of a step of the program is spread thin.
-MOST_LANES = 8192
 _WORDS = frozenset({"assumptions", "kernels"})  # said of one point at a time
 _FEW = 4  # fewer points are quicker one by one
 
