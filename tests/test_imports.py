@@ -32,10 +32,25 @@ ORDER = (
     "measure",
     "calibrate",
     "report",
+    "web",
     "cli",
     "__main__",
 )
-HEAVY = ("numpy", "sympy", "networkx", "pandas", "matplotlib", "rich", "pyarrow", "numba", "dask", "distributed", "optuna")
+HEAVY = (
+    "numpy",
+    "sympy",
+    "networkx",
+    "pandas",
+    "matplotlib",
+    "rich",
+    "pyarrow",
+    "numba",
+    "dask",
+    "distributed",
+    "optuna",
+    "fastapi",
+    "uvicorn",
+)
 
 
 def stage(module: str) -> str:
