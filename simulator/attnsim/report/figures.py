@@ -91,7 +91,7 @@ def mask_picture(
     """
     from attnsim.api.documents import question, workload_document, workload_spec
     from attnsim.api.tiling import tiling
-    from attnsim.report.maskmap import picture
+    from attnsim.report import maskmap
     from attnsim.spec.workload import LayerWorkload
 
     if arch is None:
@@ -104,7 +104,7 @@ def mask_picture(
     if isinstance(spec, LayerWorkload):
         names = ", ".join(step.name for step in spec.steps)
         raise UsageError(f"{spec.name!r} is a layer of several kernels ({names}); a mask is of one kernel")
-    return picture(tiling(spec, document, machine, named, tiles), spec.name, None if machine is None else machine.name)
+    return maskmap.picture(tiling(spec, document, machine, named, tiles), spec.name, None if machine is None else machine.name)
 
 
 def mask(
@@ -116,10 +116,14 @@ def mask(
     sets: Sequence[str] = (),
     **overrides: Any,
 ) -> Shown:
-    """The picture of `mask_picture`: a panel a mask, its tiles coloured by what a kernel does with them."""
+    """The picture of `mask_picture`."""
+    return picture(mask_picture(workload, arch, schedule, tiles=tiles, sets=sets, **overrides))
+
+
+def picture(found: Picture) -> Shown:
+    """Masks in their tiles: a panel a mask, tiles coloured by what a kernel does with them."""
     from attnsim.report.maskfigure import DPI, draw
 
-    found = mask_picture(workload, arch, schedule, tiles=tiles, sets=sets, **overrides)
     return Shown(lambda: draw(found, __version__), DPI)
 
 
