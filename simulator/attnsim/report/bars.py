@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from attnsim.errors import UsageError
+from attnsim.evaluate.render import digits3
 from attnsim.report.figure import COLORS, FAINT, INK
 from attnsim.report.page import HEAD, LABEL, LEGEND, SMALL, SUBTITLE, TICK, text_width
-from attnsim.units import format_quantity
+from attnsim.units import UNITS, format_quantity
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,7 +44,7 @@ class Bar:
         return sum(self.parts.values())
 
 
-def draw(bars: Sequence[Bar], label: str, unit: str, title: str, subtitle: str = "", digits: int = 3, footer: str = "") -> Figure:
+def draw(bars: Sequence[Bar], label: str, unit: str, title: str, subtitle: str = "", footer: str = "") -> Figure:
     """The figure: a row a bar with its total behind it, pieces named in the legend.
 
     label: of the axis; unit: one of `attnsim.units`, or any word written behind a number ("x", "USD"), or empty.
@@ -74,7 +75,7 @@ def draw(bars: Sequence[Bar], label: str, unit: str, title: str, subtitle: str =
     told = "; ".join(filter(None, (f"attnsim {__version__}", footer)))
     figure.text(LEFT / width, 0.08 / height, told, fontsize=SMALL, color=FAINT)
     axes = figure.add_axes((left / width, (height - head - panel) / height, PANEL / width, panel / height))
-    _panel(axes, bars, names, label, unit, digits)
+    _panel(axes, bars, names, label, unit)
     if legend:
         figure.legend(
             handles=legend, loc="upper left", bbox_to_anchor=(left / width, (FOOTER + LEGEND * rows) / height), ncols=_columns(legend),
@@ -84,14 +85,11 @@ def draw(bars: Sequence[Bar], label: str, unit: str, title: str, subtitle: str =
     return figure
 
 
-def value_text(value: float, unit: str, digits: int = 3) -> str:
-    """A value with its unit: "624 us", "6.72x", "0.055 USD"."""
-    from attnsim.units import UNITS
-
+def value_text(value: float, unit: str) -> str:
+    """A value with its unit, three digits: "624 us", "6.72x", "0.0549 USD"."""
     if unit in UNITS:
-        return format_quantity(value, unit, digits=digits)
-    number = f"{value:.{digits}g}"
-    return f"{number}{unit}" if unit in ("x", "%") else f"{number} {unit}".rstrip()
+        return format_quantity(value, unit)
+    return f"{digits3(value)}{unit}" if unit in ("x", "%") else f"{digits3(value)} {unit}".rstrip()
 
 
 def _style(number: int) -> dict[str, Any]:
@@ -118,10 +116,10 @@ def _columns(legend: Sequence[Any]) -> int:
     return max(1, min(len(legend), int(PANEL // widest)))
 
 
-def _panel(axes: Axes, bars: Sequence[Bar], names: Sequence[str], label: str, unit: str, digits: int) -> None:
+def _panel(axes: Axes, bars: Sequence[Bar], names: Sequence[str], label: str, unit: str) -> None:
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-    texts = ["  ".join(filter(None, (value_text(bar.total, unit, digits), bar.note))) for bar in bars]
+    texts = ["  ".join(filter(None, (value_text(bar.total, unit), bar.note))) for bar in bars]
     ends = [max(bar.total, bar.published or 0.0) for bar in bars]
     # The axis must end far enough right for the text behind each bar.
     rooms = [1 - (text_width([text], LABEL) + 0.16) / PANEL for text in texts]
@@ -151,8 +149,6 @@ def _panel(axes: Axes, bars: Sequence[Bar], names: Sequence[str], label: str, un
 
 
 def _tick(value: float, unit: str) -> str:
-    from attnsim.units import UNITS
-
     if unit not in UNITS:
         return f"{value:g}"
     number, _, rest = format_quantity(value, unit, digits=3).partition(" ")

@@ -59,7 +59,7 @@ class Scale:
         if self.tokens:
             return count_text(round(value)).replace("k", "K")
         if not self.unit:
-            return f"{value:g}"
+            return f"{value:.3g}"
         number, _, unit = format_quantity(value, self.unit, digits=3).partition(" ")
         return f"{number.rstrip('0').rstrip('.') if '.' in number else number} {unit}"
 
