@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from attnsim.errors import UsageError
 from attnsim.evaluate.render import digits3
 from attnsim.report.figure import COLORS, FAINT, INK
-from attnsim.report.page import HEAD, LABEL, LEGEND, SMALL, SUBTITLE, TICK, text_width
+from attnsim.report.page import HEAD, LABEL, LEGEND, SMALL, SUBTITLE, TICK, TITLE, bold_width, text_width
 from attnsim.units import UNITS, format_quantity
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # Inches.
-PANEL, LEFT, RIGHT, PITCH, AXIS, FOOTER = 4.4, 0.18, 0.25, 0.29, 0.5, 0.22
+PANEL, LEFT, RIGHT, PITCH, AXIS, FOOTER, SHORTEST = 4.4, 0.18, 0.25, 0.29, 0.5, 0.22, 1.4
 HATCHES = ("", "//", "..", "xx", "\\\\", "++", "oo")
 MOST = len(COLORS)
 """Pieces that a figure tells apart."""
@@ -63,19 +63,22 @@ def draw(bars: Sequence[Bar], label: str, unit: str, title: str, subtitle: str =
     if any(value < 0 for bar in bars for value in bar.parts.values()):
         raise UsageError("a bar cannot have a negative piece")
     left = LEFT + text_width([bar.label for bar in bars], LABEL) + 0.12
-    width, legend = left + PANEL + RIGHT, _entries(names, bars)
+    legend = _entries(names, bars)
+    # Wide enough for the longest text behind a bar, with room for the bar, and for the title.
+    across = max(PANEL, text_width([_behind(bar, unit) for bar in bars], LABEL) + SHORTEST)
+    width = max(left + across + RIGHT, LEFT + bold_width(title, TITLE) + RIGHT)
     head = HEAD + (SUBTITLE if subtitle else 0.0) + 0.06
     panel = PITCH * len(bars) + 0.1
     rows = -(-len(legend) // _columns(legend))
     height = head + panel + AXIS + LEGEND * rows + FOOTER
     figure = Figure(figsize=(width, height))
     FigureCanvasAgg(figure)
-    figure.text(LEFT / width, 1 - 0.18 / height, title, fontsize=9.5, fontweight="bold", color=INK, va="center_baseline")
+    figure.text(LEFT / width, 1 - 0.18 / height, title, fontsize=TITLE, fontweight="bold", color=INK, va="center_baseline")
     figure.text(LEFT / width, 1 - (HEAD + 0.03) / height, subtitle, fontsize=TICK, color=INK, va="center_baseline")
     told = "; ".join(filter(None, (f"attnsim {__version__}", footer)))
     figure.text(LEFT / width, 0.08 / height, told, fontsize=SMALL, color=FAINT)
-    axes = figure.add_axes((left / width, (height - head - panel) / height, PANEL / width, panel / height))
-    _panel(axes, bars, names, label, unit)
+    axes = figure.add_axes((left / width, (height - head - panel) / height, across / width, panel / height))
+    _panel(axes, bars, names, label, unit, across)
     if legend:
         figure.legend(
             handles=legend, loc="upper left", bbox_to_anchor=(left / width, (FOOTER + LEGEND * rows) / height), ncols=_columns(legend),
@@ -90,6 +93,10 @@ def value_text(value: float, unit: str) -> str:
     if unit in UNITS:
         return format_quantity(value, unit)
     return f"{digits3(value)}{unit}" if unit in ("x", "%") else f"{digits3(value)} {unit}".rstrip()
+
+
+def _behind(bar: Bar, unit: str) -> str:
+    return "  ".join(filter(None, (value_text(bar.total, unit), bar.note)))
 
 
 def _style(number: int) -> dict[str, Any]:
@@ -116,14 +123,14 @@ def _columns(legend: Sequence[Any]) -> int:
     return max(1, min(len(legend), int(PANEL // widest)))
 
 
-def _panel(axes: Axes, bars: Sequence[Bar], names: Sequence[str], label: str, unit: str) -> None:
+def _panel(axes: Axes, bars: Sequence[Bar], names: Sequence[str], label: str, unit: str, across: float) -> None:
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-    texts = ["  ".join(filter(None, (value_text(bar.total, unit), bar.note))) for bar in bars]
+    texts = [_behind(bar, unit) for bar in bars]
     ends = [max(bar.total, bar.published or 0.0) for bar in bars]
     # The axis must end far enough right for the text behind each bar.
-    rooms = [1 - (text_width([text], LABEL) + 0.16) / PANEL for text in texts]
-    axes.set_xlim(0, max(end / max(room, 0.2) for end, room in zip(ends, rooms, strict=True)) or 1.0)
+    rooms = [1 - (text_width([text], LABEL) + 0.2) / across for text in texts]
+    axes.set_xlim(0, max(end / room for end, room in zip(ends, rooms, strict=True)) or 1.0)
     axes.set_ylim(len(bars) - 0.4, -0.6)
     reach = axes.get_xlim()[1]
     for row, (bar, text, end) in enumerate(zip(bars, texts, ends, strict=True)):
@@ -133,8 +140,8 @@ def _panel(axes: Axes, bars: Sequence[Bar], names: Sequence[str], label: str, un
             start += value
         if bar.published is not None:
             axes.plot([bar.published], [row], zorder=5, **_mark())
-        mark = 0.06 / PANEL * reach if bar.published is not None and bar.published >= 0.97 * end else 0.0
-        axes.text(end + 0.06 / PANEL * reach + mark, row, text, va="center", ha="left", fontsize=LABEL, color=INK)
+        mark = 0.06 / across * reach if bar.published is not None and bar.published >= 0.97 * end else 0.0
+        axes.text(end + 0.06 / across * reach + mark, row, text, va="center", ha="left", fontsize=LABEL, color=INK)
     axes.set_yticks(range(len(bars)), [bar.label for bar in bars], fontsize=LABEL)
     axes.tick_params(axis="y", length=0, pad=4)
     axes.tick_params(axis="x", labelsize=TICK, length=2.5, width=0.6, pad=2)

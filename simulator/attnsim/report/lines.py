@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from attnsim.errors import UsageError
 from attnsim.report.axes import dot_box, end_labels, frame, handle, pixel_of, placer_of
 from attnsim.report.figure import COLORS, FAINT, INK
-from attnsim.report.page import LABEL, Page, text_width
+from attnsim.report.page import LABEL, PANEL_WIDTH, TITLE, Page, bold_width, text_width
 from attnsim.spec.span import count_text
 from attnsim.units import format_quantity
 
@@ -85,7 +85,8 @@ def draw(
         handles.append(handle("limit", linestyle=(0, (4, 2)), color=INK))
     shown = handles if len(handles) > 1 else []
     texts = (title, subtitle, "; ".join(filter(None, (f"attnsim {__version__}", footer))))
-    page = Page((1, 1), text_width([line.label for line in lines], LABEL) + 0.35, texts, shown)
+    margin = max(text_width([line.label for line in lines], LABEL) + 0.35, bold_width(title, TITLE) + 0.1 - PANEL_WIDTH)
+    page = Page((1, 1), margin, texts, shown)
     _panel(page.panel(0), lines, x, y)
     return page.figure
 
