@@ -84,6 +84,8 @@ CLAIMS: dict[str, list[tuple[str, str]]] = {
         ("FLOPs for a dollar: # USD on the H800", r"deepseek-v3 on h800: # USD"),
         ("at least # on any other", r"deepseek-v3 on ascend_910b: # USD"),
         ("#, # and # USD on H20, A800 and 910B", r"step3 on h20: # USD\nstep3 on a800: # USD\nstep3 on ascend_910b: # USD"),
+        ("grows, from # % at 8K to # % at 32K for Step-3", r"step3, 8K: attention is #% [\s\S]*step3, 32K: attention is #% "),
+        ("for Step-3, and to # % for DeepSeek-V3", r"deepseek-v3, 32K: attention is #% "),
         ("Step-3 # times, DeepSeek-V3 # times", r"step3 +ideal .* # times as much[\s\S]*deepseek-v3 +ideal .* # times as much"),
         ("at 8K four H100 cost # times as much", r"context +8192: four H100 cost # times"),
         ("A factor of #, and no kernel", r"\n# times as much\n"),

@@ -50,9 +50,9 @@ def test_axes_are_logarithmic_where_values_differ_by_much_and_else_start_at_zero
 
 
 def test_values_are_written_with_their_units() -> None:
-    assert [scale.text(value) for scale, value in ((TOKENS, 8192.0), (TOKENS, 1000.0), (TIME, 1e-3), (TIME, 2.5e-6), (PLAIN, 100 / 9))] == [
-        "8K", "1000", "1 ms", "2.5 us", "11.1",
-    ]  # fmt: skip
+    shown = [(TOKENS, 8192.0, "8K"), (TOKENS, 1000.0, "1000"), (TIME, 1e-3, "1 ms"), (TIME, 2.5e-6, "2.5 us"), (PLAIN, 100 / 9, "11.1")]
+    for scale, value, text in [*shown, (PLAIN, 1e5, "100 000"), (PLAIN, 0.0, "0")]:
+        assert scale.text(value) == text
 
 
 def test_a_legend_stands_only_where_marks_differ() -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from attnsim.errors import UsageError
+from attnsim.evaluate.render import whole
 from attnsim.report.axes import dot_box, end_labels, frame, handle, pixel_of, placer_of
 from attnsim.report.figure import COLORS, FAINT, INK
 from attnsim.report.page import LABEL, PANEL_WIDTH, TITLE, Page, bold_width, text_width
@@ -59,7 +60,7 @@ class Scale:
         if self.tokens:
             return count_text(round(value)).replace("k", "K")
         if not self.unit:
-            return f"{value:.3g}"
+            return whole(value) if abs(value) >= 1000 else f"{value:.3g}"
         number, _, unit = format_quantity(value, self.unit, digits=3).partition(" ")
         return f"{number.rstrip('0').rstrip('.') if '.' in number else number} {unit}"
 
