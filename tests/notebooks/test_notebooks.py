@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import os
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,11 @@ from typing import Any
 import nbformat
 import pytest
 from nbclient import NotebookClient
+
+import attnsim
+import attnsim.validate
+from attnsim.cli.main import main
+from attnsim.validate import run_cases
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -247,6 +253,27 @@ def test_it_runs_and_prints_what_the_text_and_the_papers_say(name: str, tmp_path
     for shown, value, off in PUBLISHED[name]:
         found = shown_as(shown).search("\n" + printed)
         assert found and abs(float(found[1]) - value) <= off, f"{shown!r} gives {found and found[1]}, published {value}"
+
+
+NEEDS_MORE = ("measure", "calibrate", "mine.csv")  # PyTorch, or a file of the reader's own
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_calls_and_commands_in_the_text_work(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(attnsim.validate, "run_cases", lambda names, **_: run_cases(names or ["fa2-a100-forward"]))
+    text = "\n".join(cell.source for cell in cells(name, "markdown"))
+    spans = [" ".join(span.split()) for span in re.findall(r"`([^`]+)`", text)]
+    calls = [span for span in spans if span.startswith("attnsim.") and span.endswith(")")]
+    commands = [span for span in spans if span.startswith("attnsim ") and not any(word in span for word in NEEDS_MORE)]
+    assert commands
+    for call in calls:
+        (node,) = (found for found in ast.walk(ast.parse(call)) if isinstance(found, ast.Call))
+        assert isinstance(node.func, ast.Attribute)
+        values = {str(given.arg): ast.literal_eval(given.value) for given in node.keywords}
+        assert repr(getattr(attnsim, node.func.attr)(*map(ast.literal_eval, node.args), **values)), call
+    for command in commands:
+        assert main(shlex.split(command)[1:]) == 0, command
 
 
 def test_every_notebook_is_listed() -> None:
