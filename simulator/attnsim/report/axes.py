@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import cos, radians, sin
 from typing import TYPE_CHECKING, Any
 
 from attnsim.report.figure import INK
 from attnsim.report.page import LABEL, TICK
-from attnsim.report.placing import Placer, Point, Shape, box
+from attnsim.report.placing import Placer, Point, Shape, box, spread
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -64,6 +65,25 @@ def beside(
 
         written.set_zorder(2.5)
         written.set_path_effects([withStroke(linewidth=2.0, foreground="white")])
+
+
+def end_labels(axes: Axes, placer: Placer, ends: Sequence[tuple[str, str, Point]], last: float) -> None:
+    """Names of lines, each (text, colour, where it ends): in the margin for those that reach `last`, spread so that none lies over another.
+
+    The others stand beside their ends.
+    """
+    edge, pixel = axes.get_window_extent(), axes.figure.dpi / 72
+    reaching = [(text, color, pixel_of(axes, end)) for text, color, end in ends if end[0] == last]
+    height = 1.18 * LABEL * pixel
+    heights = spread([y for _, _, (_, y) in reaching], height, edge.y0 + height / 2, edge.y1 - height / 2)
+    for (text, color, (x, y)), at in zip(reaching, heights, strict=True):
+        elbow = edge.x1 + 4 * pixel
+        corners = [data_of(axes, place) for place in ((x + 3 * pixel, y), (elbow, at), (elbow + 4 * pixel, at))]
+        axes.plot(*zip(*corners, strict=True), color=color, linewidth=0.7, clip_on=False, zorder=2)
+        axes.text(*data_of(axes, (elbow + 6 * pixel, at)), text, fontsize=LABEL, color=INK, va="center_baseline", ha="left", zorder=5)
+    for text, color, end in ends:
+        if end[0] != last:
+            beside(axes, placer, end, text, color)
 
 
 def _sign(value: float) -> float:

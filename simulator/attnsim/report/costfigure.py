@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from attnsim.errors import UsageError
-from attnsim.report.axes import DOT, beside, data_of, dot_box, frame, handle, pixel_of, placer_of
+from attnsim.report.axes import DOT, beside, dot_box, end_labels, frame, handle, pixel_of, placer_of
 from attnsim.report.cost import CostPoint, CostTable, Resource, distinct
 from attnsim.report.export import write_files
 from attnsim.report.figure import COLORS, INK, LineStyle, check_ending, figure_bytes
 from attnsim.report.page import HEADING, LABEL, RIGHT, Page, text_width
-from attnsim.report.placing import Placer, Point, spread
+from attnsim.report.placing import Point
 from attnsim.spec.span import count_text
 
 if TYPE_CHECKING:
@@ -153,7 +153,8 @@ def _line_panel(axes: Axes, table: CostTable, lines: Sequence[_Series], name: st
         )
         for end in ends:
             placer.add(dot_box(axes, end))
-    _end_labels(axes, placer, [(line, (float(line.points[-1].context), getattr(line.points[-1], name) / unit)) for line in lines], high)
+    last = [(line.label, line.color, (float(line.points[-1].context), getattr(line.points[-1], name) / unit)) for line in lines]
+    end_labels(axes, placer, last, float(high))
 
 
 def _segment(axes: Axes, start: Point, end: Point, kinds: tuple[Resource, Resource] | tuple[str, str], color: str) -> None:
@@ -163,22 +164,6 @@ def _segment(axes: Axes, start: Point, end: Point, kinds: tuple[Resource, Resour
     pieces = [(start, end, kinds[0])] if kinds[0] == kinds[1] else [(start, middle, kinds[0]), (middle, end, kinds[1])]
     for first, last, kind in pieces:
         axes.plot([first[0], last[0]], [first[1], last[1]], color=color, linewidth=1.5, linestyle=STROKES[kind], zorder=3)  # type: ignore[index]
-
-
-def _end_labels(axes: Axes, placer: Placer, ends: Sequence[tuple[_Series, Point]], last: int) -> None:
-    """Names: in the margin for lines that reach the last context, spread so that none lies over another; else beside the end."""
-    frame, pixel = axes.get_window_extent(), axes.figure.dpi / 72
-    reaching = [(line, pixel_of(axes, end)) for line, end in ends if end[0] == last]
-    height = 1.18 * LABEL * pixel
-    heights = spread([y for _, (_, y) in reaching], height, frame.y0 + height / 2, frame.y1 - height / 2)
-    for (line, (x, y)), at in zip(reaching, heights, strict=True):
-        elbow = frame.x1 + 4 * pixel
-        corners = [data_of(axes, place) for place in ((x + 3 * pixel, y), (elbow, at), (elbow + 4 * pixel, at))]
-        axes.plot(*zip(*corners, strict=True), color=line.color, linewidth=0.7, clip_on=False, zorder=2)
-        axes.text(*data_of(axes, (elbow + 6 * pixel, at)), line.label, fontsize=LABEL, color=INK, va="center_baseline", ha="left", zorder=5)
-    for line, end in ends:
-        if end[0] != last:
-            beside(axes, placer, end, line.label, line.color)
 
 
 def _scatters(table: CostTable) -> Figure:

@@ -32,7 +32,8 @@ def save(estimate: SpatialEstimate, arch: str, path: Path, version: str) -> Path
     check_ending(path)
     epochs = [epoch(estimate, phase) for phase in estimate.phases]
     data = path.with_suffix(".csv")
-    picture = figure_bytes(lambda: draw(estimate, arch, epochs, version), path.suffix.lower().removeprefix("."))
+    footer = f"{version}; bars as CSV beside this file"
+    picture = figure_bytes(lambda: draw(estimate, arch, epochs, footer), path.suffix.lower().removeprefix("."))
     write_files({path: picture, data: to_csv(rows(epochs)).encode("utf-8")})
     return data
 
@@ -71,7 +72,7 @@ def draw(estimate: SpatialEstimate, arch: str, epochs: Sequence[Epoch], version:
         top = bottom - AXIS - legend
     alternating = "; ".join(f"{' and '.join(group)} alternate cycle by cycle" for group in estimate.interleave)
     figure.text(left, 0.26 / height, alternating, fontsize=7.5, color=INK)
-    figure.text(left, 0.08 / height, f"attnsim {version}; bars as CSV beside this file", fontsize=6.5, color=FAINT)
+    figure.text(left, 0.08 / height, f"attnsim {version}", fontsize=6.5, color=FAINT)
     return figure
 
 

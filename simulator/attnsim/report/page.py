@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 # Inches.
 LEFT, PANEL_WIDTH, PANEL_HEIGHT, RIGHT = 0.72, 3.7, 3.0, 0.18
 HEAD, SUBTITLE, HEADING, AXIS, LEGEND, FOOTER, ROWS = 0.32, 0.15, 0.24, 0.5, 0.19, 0.1, 0.16
-LABEL, TICK, SMALL = 8.0, 7.5, 5.5  # points
+TITLE, LABEL, TICK, SMALL = 9.5, 8.0, 7.5, 5.5  # points
 
 
 class Page:
@@ -40,7 +40,7 @@ class Page:
         self.height = self.top + rows * (heading + PANEL_HEIGHT + AXIS) + (rows - 1) * ROWS + legend + foot
         self.figure = Figure(figsize=(self.width, self.height))
         FigureCanvasAgg(self.figure)
-        self._text(texts[0], 0.18, fontsize=9.5, fontweight="bold", color=INK)
+        self._text(texts[0], 0.18, fontsize=TITLE, fontweight="bold", color=INK)
         for number, line in enumerate(subtitle):
             self._text(line, HEAD + 0.03 + number * SUBTITLE, fontsize=TICK, color=INK)
         for number, line in enumerate(footer):
@@ -67,6 +67,11 @@ def text_width(texts: Sequence[str], points: float) -> float:
     from matplotlib.textpath import TextPath
 
     return max((float(TextPath((0, 0), text, points, prop=FontProperties()).get_extents().x1) for text in texts if text), default=0.0) / 72
+
+
+def bold_width(text: str, points: float) -> float:
+    """Inches of a bold text, a little generous."""
+    return 1.15 * text_width([text], points)
 
 
 def _wrapped(text: str, inches: float, points: float) -> list[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import fmean, geometric_mean
 from typing import Any
 
-from attnsim.errors import AttnsimError, Issue, SpecError, suggest
+from attnsim.errors import AttnsimError, Issue, SpecError, UsageError, suggest
 from attnsim.spec.published import Check, PublishedMean, PublishedTable, TablesSpec
 from attnsim.spec.yaml import Document, load_yaml, validate
 from attnsim.validate.point import put
@@ -31,6 +31,11 @@ class Value:
     error: float
     fitted: bool
     off: float = math.inf
+
+    @property
+    def row(self) -> Mapping[str, str]:
+        """The row of the table it stands in: text by column."""
+        return self.record.values
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +116,21 @@ class TablesScore:
     def ok(self) -> bool:
         """Whether every check and every mean is."""
         return all(check.ok for check in self.checks) and all(mean.ok for mean in self.means)
+
+    def check(self, table: str, configuration: str, column: str) -> CheckScore:
+        """A column of one configuration, by the label where it has one. Raises: UsageError for one that is not scored."""
+        found = {(one.table, one.configuration, one.check.label or one.check.column): one for one in self.checks}
+        if (table, configuration, column) not in found:
+            known = "; ".join(", ".join(names) for names in found)
+            raise UsageError(f"{self.name} scores no {table!r}, {configuration!r}, {column!r}; it has {known}")
+        return found[table, configuration, column]
+
+    def mean(self, name: str) -> MeanScore:
+        """An average of the paper by its name. Raises: UsageError for one that it has not."""
+        found = {one.mean.name: one for one in self.means}
+        if name not in found:
+            raise UsageError(f"{self.name} has no mean {name!r}{suggest(name, found)}")
+        return found[name]
 
 
 @dataclass(slots=True)
