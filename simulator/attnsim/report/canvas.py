@@ -1,0 +1,183 @@
+"""Labels on a figure that never lie over one another or over a marker: what has no free place is kept aside, to be listed elsewhere."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from attnsim.report.placing import Placer, Point, Shape, box, overlap
+from attnsim.report.style import INK
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+ANGLES = (90, 45, 135, 0, 180, 270, 315, 225, 67, 113, 22, 158, 293, 247, 338, 202)
+"""Where a tag is tried around its point, in degrees."""
+REACHES = (3.0, 7.0, 13.0, 20.0, 29.0, 40.0, 54.0, 70.0)
+"""How far from the marker's edge, in points; beyond the second a line leads to it."""
+MARGIN = 1.5
+"""Points kept free around a label: fonts are a little wider in one format than in another."""
+ELLIPSIS = "…"
+
+
+def plain(text: str) -> str:
+    """A text from a file on one line, without characters that no font draws."""
+    return "".join(sign if sign.isprintable() else " " for sign in text)
+
+
+def fitted(figure: Figure, text: str, inches: float, **style: Any) -> str:
+    """The text, shortened in its middle until it takes no more than so many inches."""
+    text = plain(text)
+    probe = figure.text(0.0, 0.0, "", parse_math=False, **style)
+
+    def fits(kept: int) -> bool:
+        probe.set_text(_shortened(text, kept))
+        return bool(probe.get_window_extent().width <= inches * figure.dpi)
+
+    low, high = 1, len(text)
+    if fits(high):
+        low = high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    probe.remove()
+    return _shortened(text, low)
+
+
+def _shortened(text: str, kept: int) -> str:
+    if kept >= len(text):
+        return text
+    head = (kept + 1) // 2
+    return text[:head] + ELLIPSIS + text[len(text) - (kept - head) :]
+
+
+class Canvas:
+    """Draws labels on one axes where there is room; coordinates in are data, shapes are pixels of the figure.
+
+    Labels and markers keep apart from each other always. Lines are avoided too, and crossed, with white around the letters, where nothing
+    else is left. `homeless`: labels without a place.
+    """
+
+    def __init__(self, axes: Axes) -> None:
+        self.axes = axes
+        edge = axes.get_window_extent()
+        self.point = axes.figure.dpi / 72
+        inset = 2 * self.point
+        low_x, low_y, high_x, high_y = edge.x0 + inset, edge.y0 + inset, edge.x1 - inset, edge.y1 - inset
+        self.placer = Placer(((low_x, low_y), (high_x, low_y), (high_x, high_y), (low_x, high_y)))
+        self.solid: list[Shape] = []
+        self.homeless: list[str] = []
+
+    def pixel(self, point: Point) -> Point:
+        """Where a point of the data lies on the figure."""
+        x, y = self.axes.transData.transform(point)
+        return float(x), float(y)
+
+    def segment(self, start: Point, end: Point) -> Shape:
+        """Mark a line as drawn."""
+        shape = (self.pixel(start), self.pixel(end))
+        self.placer.add(shape)
+        return shape
+
+    def dot(self, point: Point, size: float) -> None:
+        """Mark a marker of so many points across as drawn."""
+        self.solid.append(box(self.pixel(point), size * self.point, size * self.point))
+
+    def along(self, line: Shape, text: str, steps: Sequence[float]) -> None:
+        """A label on a line, turned to its slope: above it, else below, at the first step that is free."""
+        (x0, y0), (x1, y1) = line
+        width, height = self._size(text)
+        length = math.hypot(x1 - x0, y1 - y0)
+        if length == 0:
+            self.homeless.append(text)
+            return
+        degrees = math.degrees(math.atan2(y1 - y0, x1 - x0))
+        across = (-(y1 - y0) / length, (x1 - x0) / length)
+        shapes = []
+        for side in (1, -1):
+            offset = side * (height / 2 + 1.2 * self.point)
+            for step in steps:
+                # The step runs over the places where the whole label lies beside the line.
+                t = (width / 2 + step * max(0.0, length - width)) / length if length > width else 0.5
+                center = (x0 + t * (x1 - x0) + offset * across[0], y0 + t * (y1 - y0) + offset * across[1])
+                shapes.append(box(center, width, height, degrees))
+        self._put(text, shapes, degrees, line, color=INK)
+
+    def upright(self, line: Shape, text: str, color: str) -> None:
+        """A label turned upright beside a vertical line, as low as there is room."""
+        (x, y0), (_, y1) = line
+        width, height = self._size(text)
+        offset = height / 2 + 1.2 * self.point
+        shapes = [
+            box((x + side * offset, y0 + 4 * self.point + width / 2 + step * max(0.0, y1 - y0 - width)), width, height, 90.0)
+            for step in (percent / 100 for percent in range(0, 91, 3))
+            for side in (1, -1)
+        ]
+        self._put(text, shapes, 90.0, line, color=color)
+
+    def beside(self, points: Sequence[tuple[Point, float]], texts: Sequence[str], color: str) -> None:
+        """A tag near one of several (point, marker size); the first of the texts that finds a place.
+
+        Far from its point it gets a thin line to it.
+        """
+        for text in texts:
+            width, height = self._size(text, fontweight="bold")
+            shapes, leaders = [], []
+            for reach in REACHES:
+                for point, size in points:
+                    x, y = self.pixel(point)
+                    away = (size / 2 + reach) * self.point
+                    for angle in ANGLES:
+                        dx, dy = math.cos(math.radians(angle)), math.sin(math.radians(angle))
+                        u, v = x + dx * away + _sign(dx) * width / 2, y + dy * away + _sign(dy) * height / 2
+                        shapes.append(box((u, v), width, height))
+                        near = (min(max(x, u - width / 2), u + width / 2), min(max(y, v - height / 2), v + height / 2))
+                        leaders.append(((x, y), near) if reach > REACHES[1] else None)
+            chosen = self._place(shapes, (), leaders)
+            if chosen is None:
+                continue
+            leader = leaders[chosen]
+            if leader is not None:
+                ends = self.axes.transData.inverted().transform(leader)
+                self.axes.plot(ends[:, 0], ends[:, 1], color=color, linewidth=0.5, zorder=2.5)
+            self._write(text, shapes[chosen], 0.0, color=color, fontweight="bold")
+            return
+        self.homeless.append(texts[0])
+
+    def _put(self, text: str, shapes: Sequence[Shape], degrees: float, line: Shape, **style: Any) -> None:
+        chosen = self._place(shapes, (line,), ())
+        if chosen is None:
+            self.homeless.append(text)
+        else:
+            self._write(text, shapes[chosen], degrees, **style)
+
+    def _place(self, shapes: Sequence[Shape], ignore: Sequence[Shape], leaders: Sequence[Shape | None]) -> int | None:
+        """The first of the shapes that is free of labels, markers and lines, else the one that crosses the fewest lines."""
+        free = [index for index, shape in enumerate(shapes) if not any(overlap(shape, other) for other in self.solid)]
+        chosen = self.placer.place([shapes[index] for index in free], ignore, [leaders[index] for index in free] if leaders else ())
+        if chosen is None:
+            return None
+        self.solid.append(shapes[free[chosen]])
+        return free[chosen]
+
+    def _size(self, text: str, **style: Any) -> tuple[float, float]:
+        probe = self.axes.text(0.5, 0.5, text, transform=self.axes.transAxes, parse_math=False, **style)
+        extent = probe.get_window_extent()
+        probe.remove()
+        return extent.width + 2 * MARGIN * self.point, extent.height
+
+    def _write(self, text: str, shape: Shape, degrees: float, **style: Any) -> None:
+        from matplotlib.patheffects import withStroke
+
+        center = (sum(x for x, _ in shape) / 4, sum(y for _, y in shape) / 4)
+        x, y = self.axes.transData.inverted().transform(center)
+        written = self.axes.text(
+            x, y, text, rotation=degrees, ha="center", va="center", rotation_mode="anchor", zorder=5, parse_math=False, **style
+        )
+        written.set_path_effects([withStroke(linewidth=2.0, foreground="white")])
+
+
+def _sign(value: float) -> float:
+    return 0.0 if abs(value) < 1e-9 else 1.0 if value > 0 else -1.0

@@ -1,0 +1,127 @@
+"""The right panel of a roofline figure: the time each resource is busy, stacked, a bar a kernel, and the bound named."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from attnsim.report.canvas import fitted, plain
+from attnsim.report.roofline import Chart, Kernel
+from attnsim.report.rooflinepanel import color_of, ratio_text
+from attnsim.report.style import INK
+from attnsim.units import format_quantity
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# Fills of the resources: Okabe and Ito's palette with yellow and grey for black, each with a hatch of its own.
+FILLS = ("#56B4E9", "#D55E00", "#F0E442", "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#BBBBBB")
+HATCHES = ("", "////", "....", "\\\\\\\\", "xxxx", "----", "||||", "++++")
+PITCH, BAR, NAME = 0.62, 0.26, 0.21
+"""Inches: from bar to bar, the height of a bar, and of the line above it."""
+ROOM = 0.10
+"""Share of the width that is left free on the right of the longest bar."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """How the time of one resource is drawn."""
+
+    color: str
+    hatch: str
+
+
+def fills_of(charts: Sequence[Chart]) -> dict[str, Fill]:
+    """A fill for every resource of the figure; no two of the first 64 have both the colour and the hatch of another."""
+    names = dict.fromkeys(name for chart in charts for kernel in chart.kernels for name, _ in kernel.time_by_resource_s)
+    count = len(FILLS)
+    return {name: Fill(FILLS[index % count], HATCHES[(index + index // count) % count]) for index, name in enumerate(names)}
+
+
+def barred(chart: Chart) -> list[tuple[int, Kernel]]:
+    """Kernels that have a bar, with their place in the chart."""
+    return [(index, kernel) for index, kernel in enumerate(chart.kernels) if kernel.time_by_resource_s]
+
+
+def panel_height(chart: Chart) -> float:
+    """Inches of the panel without its axis."""
+    return PITCH * len(barred(chart)) + 0.12
+
+
+def draw_panel(axes: Axes, chart: Chart, fills: Mapping[str, Fill]) -> None:
+    """Draw the bars. Times are shares of the predicted latency; a stack longer than that says how much of it overlaps."""
+    bars = barred(chart)
+    edge = axes.get_window_extent()
+    dpi = axes.figure.dpi
+    wide, high = edge.width / dpi, edge.height / dpi
+    reach = max([1.0, *(max(_stack(kernel), 1 / (kernel.ratio or 1.0)) for _, kernel in bars)]) / (1 - ROOM)
+    axes.set_xlim(0, reach)
+    axes.set_ylim(high, 0)
+    axes.axvline(1.0, color=INK, linewidth=0.8, linestyle=(0, (1, 2)), zorder=0.5)
+    for row, (index, kernel) in enumerate(bars):
+        top = row * PITCH + 0.06
+        _draw_title(axes, index, kernel, top + NAME / 2, wide)
+        _draw_bar(axes, kernel, fills, top + NAME + BAR / 2, wide / reach)
+        if kernel.ratio is not None:
+            said = f"{format_quantity(kernel.latency_s / kernel.ratio, 's')} {ratio_text(kernel.ratio)}"
+            _draw_measured(axes, kernel.ratio, said, top + NAME + BAR + 0.07, color_of(index))
+    axes.set_yticks([])
+    step = 0.25 if reach < 2 else 0.5 if reach < 5 else 1.0 if reach < 10 else max(1.0, reach // 8)
+    ticks = [step * place for place in range(int(reach / step) + 1)]
+    axes.set_xticks(ticks, [f"{round(tick * 100)} %" if tick else "0" for tick in ticks])
+    axes.set_xlabel("time each resource is busy, stacked; share of the predicted latency (beyond 100 % they overlap)", fontsize=7.5)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+
+
+def _stack(kernel: Kernel) -> float:
+    return sum(seconds for _, seconds in kernel.time_by_resource_s) / kernel.latency_s
+
+
+def _draw_title(axes: Axes, index: int, kernel: Kernel, y: float, wide: float) -> None:
+    figure: Any = axes.figure
+    busy = dict(kernel.time_by_resource_s).get(kernel.bound)
+    share = f" {round(busy / kernel.latency_s * 100)} %" if busy else ""
+    said = f"{format_quantity(kernel.latency_s, 's')}, bound by {plain(kernel.bound)}{share}"
+    said = fitted(figure, said, 0.6 * wide)
+    right = axes.text(axes.get_xlim()[1], y, said, ha="right", va="center", color=INK, parse_math=False)
+    left = wide - right.get_window_extent().width / figure.dpi - 0.15
+    name = fitted(figure, f"{index + 1}  {kernel.name}", left, fontweight="bold")
+    axes.text(0.0, y, name, va="center", color=color_of(index), fontweight="bold", parse_math=False)
+
+
+def _draw_bar(axes: Axes, kernel: Kernel, fills: Mapping[str, Fill], y: float, inches: float) -> None:
+    """Segments in the order of the resources; the value in those that have room. inches: of a bar as long as the latency."""
+    import matplotlib
+
+    start = 0.0
+    for name, seconds in kernel.time_by_resource_s:
+        share, fill, bound = seconds / kernel.latency_s, fills[name], name == kernel.bound
+        with matplotlib.rc_context({"hatch.linewidth": 0.6}):
+            axes.barh(
+                y, share, BAR, start, color=fill.color, hatch=fill.hatch or None, edgecolor="white", linewidth=0.5, zorder=2
+            )  # fmt: skip
+        if bound:
+            axes.barh(y, share, BAR, start, fill=False, edgecolor="black", linewidth=1.8, zorder=3)
+        text = axes.text(
+            start + share / 2, y, format_quantity(seconds, "s"), ha="center", va="center", fontsize=7, color=INK, zorder=4,
+            fontweight="bold" if bound else "normal", parse_math=False,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.0, "alpha": 0.9},
+        )  # fmt: skip
+        if text.get_window_extent().width / axes.figure.dpi + 0.12 > share * inches:
+            text.remove()
+        start += share
+
+
+def _draw_measured(axes: Axes, ratio: float, said: str, y: float, color: str) -> None:
+    """A hollow diamond at the measured time, joined to the predicted one, and the ratio."""
+    measured = 1 / ratio
+    axes.plot([1.0, measured], [y, y], color=color, linewidth=1.1, zorder=4)
+    axes.plot([1.0], [y], marker="|", markersize=6, color=color, zorder=4)
+    axes.plot([measured], [y], marker="D", markersize=4.5, markerfacecolor="white", markeredgecolor=color, markeredgewidth=1.1, zorder=5)
+    side = 1 if measured >= 1 else -1
+    axes.annotate(
+        said, (measured, y), (side * 6, 0), textcoords="offset points", va="center", fontsize=7, color=color,
+        ha="left" if side > 0 else "right", fontweight="bold",
+    )  # fmt: skip
