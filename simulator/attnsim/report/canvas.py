@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from attnsim.report.placing import Placer, Point, Shape, box, overlap
+from attnsim.report.placing import Placer, Point, Shape, box
 from attnsim.report.style import INK
 
 if TYPE_CHECKING:
@@ -46,6 +46,24 @@ def fitted(figure: Figure, text: str, inches: float, **style: Any) -> str:
     return _shortened(text, low)
 
 
+def wrapped(figure: Figure, text: str, inches: float, most: int | None = None, **style: Any) -> list[str]:
+    """A text in lines of at most so many inches, broken at spaces; a word, or a last line, that is longer is shortened."""
+    probe = figure.text(0.0, 0.0, "", parse_math=False, **style)
+    lines: list[str] = []
+    words = plain(text).split()
+    for index, word in enumerate(words):
+        probe.set_text(f"{lines[-1]} {word}" if lines else word)
+        if lines and probe.get_window_extent().width <= inches * figure.dpi:
+            lines[-1] = probe.get_text()
+        elif most is not None and len(lines) == most:
+            lines[-1] = fitted(figure, " ".join((lines[-1], *words[index:])), inches, **style)
+            break
+        else:
+            lines.append(fitted(figure, word, inches, **style))
+    probe.remove()
+    return lines
+
+
 def _shortened(text: str, kept: int) -> str:
     if kept >= len(text):
         return text
@@ -66,8 +84,8 @@ class Canvas:
         self.point = axes.figure.dpi / 72
         inset = 2 * self.point
         low_x, low_y, high_x, high_y = edge.x0 + inset, edge.y0 + inset, edge.x1 - inset, edge.y1 - inset
-        self.placer = Placer(((low_x, low_y), (high_x, low_y), (high_x, high_y), (low_x, high_y)))
-        self.solid: list[Shape] = []
+        inside = ((low_x, low_y), (high_x, low_y), (high_x, high_y), (low_x, high_y))
+        self.placer, self.solid = Placer(inside), Placer(inside)
         self.homeless: list[str] = []
 
     def pixel(self, point: Point) -> Point:
@@ -83,27 +101,27 @@ class Canvas:
 
     def dot(self, point: Point, size: float) -> None:
         """Mark a marker of so many points across as drawn."""
-        self.solid.append(box(self.pixel(point), size * self.point, size * self.point))
+        self.solid.add(box(self.pixel(point), size * self.point, size * self.point))
 
-    def along(self, line: Shape, text: str, steps: Sequence[float]) -> None:
-        """A label on a line, turned to its slope: above it, else below, at the first step that is free."""
-        (x0, y0), (x1, y1) = line
+    def along(self, lines: Sequence[Shape], text: str, steps: Sequence[float]) -> None:
+        """A label on one of several pieces of a line, turned to its slope: above it, else below, at the first step that is free."""
         width, height = self._size(text)
-        length = math.hypot(x1 - x0, y1 - y0)
-        if length == 0:
-            self.homeless.append(text)
-            return
-        degrees = math.degrees(math.atan2(y1 - y0, x1 - x0))
-        across = (-(y1 - y0) / length, (x1 - x0) / length)
-        shapes = []
-        for side in (1, -1):
-            offset = side * (height / 2 + 1.2 * self.point)
-            for step in steps:
-                # The step runs over the places where the whole label lies beside the line.
-                t = (width / 2 + step * max(0.0, length - width)) / length if length > width else 0.5
-                center = (x0 + t * (x1 - x0) + offset * across[0], y0 + t * (y1 - y0) + offset * across[1])
-                shapes.append(box(center, width, height, degrees))
-        self._put(text, shapes, degrees, line, color=INK)
+        shapes, angles = [], []
+        for (x0, y0), (x1, y1) in lines:
+            length = math.hypot(x1 - x0, y1 - y0)
+            if length == 0:
+                continue
+            degrees = math.degrees(math.atan2(y1 - y0, x1 - x0))
+            across = (-(y1 - y0) / length, (x1 - x0) / length)
+            for side in (1, -1):
+                offset = side * (height / 2 + 1.2 * self.point)
+                for step in steps:
+                    # The step runs over the places where the whole label lies beside the line.
+                    t = (width / 2 + step * max(0.0, length - width)) / length if length > width else 0.5
+                    center = (x0 + t * (x1 - x0) + offset * across[0], y0 + t * (y1 - y0) + offset * across[1])
+                    shapes.append(box(center, width, height, degrees))
+                    angles.append(degrees)
+        self._put(text, shapes, angles, lines, color=INK)
 
     def upright(self, line: Shape, text: str, color: str) -> None:
         """A label turned upright beside a vertical line, as low as there is room."""
@@ -115,7 +133,7 @@ class Canvas:
             for step in (percent / 100 for percent in range(0, 91, 3))
             for side in (1, -1)
         ]
-        self._put(text, shapes, 90.0, line, color=color)
+        self._put(text, shapes, [90.0] * len(shapes), (line,), color=color)
 
     def beside(self, points: Sequence[tuple[Point, float]], texts: Sequence[str], color: str) -> None:
         """A tag near one of several (point, marker size); the first of the texts that finds a place.
@@ -146,20 +164,20 @@ class Canvas:
             return
         self.homeless.append(texts[0])
 
-    def _put(self, text: str, shapes: Sequence[Shape], degrees: float, line: Shape, **style: Any) -> None:
-        chosen = self._place(shapes, (line,), ())
+    def _put(self, text: str, shapes: Sequence[Shape], angles: Sequence[float], lines: Sequence[Shape], **style: Any) -> None:
+        chosen = self._place(shapes, lines, ())
         if chosen is None:
             self.homeless.append(text)
         else:
-            self._write(text, shapes[chosen], degrees, **style)
+            self._write(text, shapes[chosen], angles[chosen], **style)
 
     def _place(self, shapes: Sequence[Shape], ignore: Sequence[Shape], leaders: Sequence[Shape | None]) -> int | None:
         """The first of the shapes that is free of labels, markers and lines, else the one that crosses the fewest lines."""
-        free = [index for index, shape in enumerate(shapes) if not any(overlap(shape, other) for other in self.solid)]
+        free = [index for index, shape in enumerate(shapes) if not self.solid.hits(shape)]
         chosen = self.placer.place([shapes[index] for index in free], ignore, [leaders[index] for index in free] if leaders else ())
         if chosen is None:
             return None
-        self.solid.append(shapes[free[chosen]])
+        self.solid.add(shapes[free[chosen]])
         return free[chosen]
 
     def _size(self, text: str, **style: Any) -> tuple[float, float]:

@@ -7,7 +7,7 @@ architectures", CACM 52(4), 2009. One kernel appears once per memory level with 
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
@@ -48,7 +48,7 @@ class Kernel:
     """One result: its matmul FLOPs, its bytes per level (B), its latency and the time each resource is busy (s).
 
     A model gives one for its step on one device, and one for each of its parts, which have no `time_by_resource_s`. ceilings: what units
-    without multiply-adds allow it; measured: what was timed, if given.
+    without multiply-adds allow it; measured: what was timed, if given. label: the name in the figure, where that is a shorter one.
     """
 
     name: str
@@ -62,6 +62,7 @@ class Kernel:
     time_by_resource_s: tuple[tuple[str, float], ...]
     ceilings: tuple[Ceiling, ...] = ()
     measured: Measured | None = None
+    label: str = ""
 
     @property
     def flops_per_s(self) -> float:
@@ -85,7 +86,7 @@ class Kernel:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """One machine with its roofs, and the kernels under them."""
+    """One machine with its roofs, and the kernels under them. shared: words of all names, which their labels leave out."""
 
     arch: str
     title: str
@@ -94,6 +95,7 @@ class Chart:
     kernels: tuple[Kernel, ...]
     inputs: tuple[str, ...]
     power: tuple[PowerRoof, ...] = ()
+    shared: str = ""
 
     @property
     def top(self) -> Roof:
@@ -103,6 +105,15 @@ class Chart:
     def ridge(self, diagonal: Diagonal) -> float:
         """FLOP/B at which a level's diagonal meets the highest roof."""
         return self.top.flops_per_s / diagonal.bytes_per_s
+
+    def peak(self, kernel: Kernel) -> float:
+        """The flat roof over a kernel, FLOP/s."""
+        return next((roof.flops_per_s for roof in self.roofs if kernel.dtype in roof.dtypes), self.top.flops_per_s)
+
+    def attainable(self, kernel: Kernel) -> float:
+        """The lowest of its flat roof and the diagonals at its points, FLOP/s."""
+        widths = {diagonal.level: diagonal.bytes_per_s for diagonal in self.diagonals}
+        return min([self.peak(kernel), *(x * widths[level] for level, x in kernel.points() if level in widths)])
 
     def to_dict(self) -> dict[str, Any]:
         """The chart as JSON: SI units; the power-limited roofs as (FLOP/B, FLOP/s) pairs over the range of the figure."""
@@ -189,6 +200,7 @@ def _chart(arch: str, reports: Sequence[Report], timings: Sequence[Timings]) -> 
         _, row = rows_of_call[0]
         units.update(dict.fromkeys(row.answer.flops_by_unit))
         kernels.append(_kernel(row.answer, machine, row.label, rows_of_call))
+    kernels, shared = _labelled(kernels) if timings and not reports else (kernels, "")
     used = {level for kernel in kernels for level, moved in kernel.bytes if moved > 0}
     dtypes = list(dict.fromkeys(kernel.dtype for kernel in kernels))
     inputs = dict.fromkeys(
@@ -206,7 +218,16 @@ def _chart(arch: str, reports: Sequence[Report], timings: Sequence[Timings]) -> 
         kernels=tuple(kernels),
         inputs=tuple(inputs),
         power=power_roofs_of(machine, dtypes),
+        shared=shared,
     )
+
+
+def _labelled(kernels: Sequence[Kernel]) -> tuple[list[Kernel], str]:
+    """Measured calls under labels of the words in which they differ, and the words that all of them share; the first word stays."""
+    words = [kernel.name.split() for kernel in kernels]
+    common = [word for word in words[0][1:] if all(word in others for others in words)] if len(kernels) > 1 else []
+    short = [" ".join((each[0], *(word for word in each[1:] if word not in common))) for each in words]
+    return [replace(kernel, label=label) for kernel, label in zip(kernels, short, strict=True)], " ".join(common)
 
 
 def _kernels(report: Report, timed: Mapping[Hashable, Sequence[tuple[str, Timing]]], drawn: set[Hashable]) -> list[Kernel]:
@@ -305,7 +326,7 @@ def rows(all_charts: Iterable[Chart]) -> list[dict[str, Any]]:
     for chart in all_charts:
         bandwidth = {diagonal.level: diagonal.bytes_per_s for diagonal in chart.diagonals}
         for kernel in chart.kernels:
-            peak = next((roof.flops_per_s for roof in chart.roofs if kernel.dtype in roof.dtypes), chart.top.flops_per_s)
+            peak = chart.peak(kernel)
             limit = next((roof for roof in chart.power if kernel.dtype in roof.dtypes), None)
             outermost = kernel.bytes[0][0] if kernel.bytes else ""
             for level, intensity in kernel.points() or [("", 0.0)]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from attnsim.evaluate.render import digits3
 from attnsim.report.canvas import Canvas
@@ -28,8 +28,12 @@ ARROW = 3.0
 """Points from dot to ring from which on an arrow has room."""
 GROUP = 1.1
 """Ceilings within this factor share a line."""
+NEAR = 2.0
+"""A ceiling is drawn for kernels whose flat and sloped roofs are no farther below it than this factor: elsewhere it limits nothing."""
 CEILINGS = 3
 """Lines of ceilings in a picture; the others are listed."""
+Label: TypeAlias = tuple[Sequence[Shape], str, Sequence[float]]
+"""Pieces of the line it names, its text, and where along them it is tried."""
 FLAT = (0.97, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3)
 SLOPED = (0.5, 0.6, 0.4, 0.7, 0.3, 0.8, 0.2, 0.9, 0.1)
 
@@ -46,7 +50,7 @@ def line_of(index: int) -> Any:
 
 def ratio_text(ratio: float) -> str:
     """A measured rate over the predicted one, as ×0.93."""
-    return f"×{digits3(ratio)}"
+    return f"×{ratio:.2f}" if 0.095 <= ratio < 10 else f"×{digits3(ratio)}"
 
 
 def names_of(indices: Iterable[int]) -> str:
@@ -74,11 +78,12 @@ def draw_panel(axes: Axes, chart: Chart) -> list[str]:
     labels, left_out = _draw_ceilings(axes, canvas, chart, low_x, high_x, high_y)
     for index, kernel in enumerate(chart.kernels):
         _draw_points(axes, canvas, index, kernel)
+    # Names of lines first: tags of kernels can stand farther away.
+    for pieces, text, steps in [*lines, *labels]:
+        canvas.along(pieces, text, steps)
     for index, kernel in enumerate(chart.kernels):
         if kernel.points():
             _tag(canvas, index, kernel)
-    for line, text, steps in [*lines, *labels]:
-        canvas.along(line, text, steps)
     for diagonal in chart.diagonals:
         if diagonal.used:
             x = chart.ridge(diagonal)
@@ -89,36 +94,29 @@ def draw_panel(axes: Axes, chart: Chart) -> list[str]:
     return [*notes, *left_out, *([f"no room for the labels: {'; '.join(canvas.homeless)}"] if canvas.homeless else [])]
 
 
-def _draw_lines(
-    axes: Axes, canvas: Canvas, chart: Chart, x_range: tuple[float, float], y_range: tuple[float, float]
-) -> list[tuple[Shape, str, Sequence[float]]]:
+def _draw_lines(axes: Axes, canvas: Canvas, chart: Chart, x_range: tuple[float, float], y_range: tuple[float, float]) -> list[Label]:
     """Roofs, diagonals, ridges and power limits; their labels, to be placed after the points."""
     (low_x, high_x), (low_y, _) = x_range, y_range
-    labels: list[tuple[Shape, str, Sequence[float]]] = []
+    labels: list[Label] = []
     for diagonal in chart.diagonals:
         start, end = _ends(diagonal, chart, low_x, low_y)
         axes.plot(*zip(start, end, strict=True), color=INK if diagonal.used else FAINT, linewidth=1.2 if diagonal.used else 0.8)
         label = f"{diagonal.name}  {format_quantity(diagonal.bytes_per_s, 'B/s')}"
-        labels.append((canvas.segment(start, end), label, SLOPED))
+        labels.append(([canvas.segment(start, end)], label, SLOPED))
     for roof in sorted(chart.roofs, key=lambda roof: -roof.flops_per_s):
         left = max(low_x, min([roof.flops_per_s / diagonal.bytes_per_s for diagonal in chart.diagonals], default=low_x))
         axes.plot([left, high_x], [roof.flops_per_s] * 2, color=INK, linewidth=1.6 if roof is chart.top else 1.0)
         line = canvas.segment((left, roof.flops_per_s), (high_x, roof.flops_per_s))
-        labels.append((line, f"{roof.name}  {format_quantity(roof.flops_per_s, 'FLOP/s')}", FLAT))
+        labels.append(([line], f"{roof.name}  {format_quantity(roof.flops_per_s, 'FLOP/s')}", FLAT))
     for limit in chart.power:
         curve = chart.curve(limit, low_x, high_x)
         inside = [point for point in curve if point[1] >= low_y]
         if len(inside) < 2:
             continue
         axes.plot(*zip(*inside, strict=True), color=INK, linewidth=1.2, linestyle=(0, (5, 3)), zorder=2.2)
-        steps = inside[:: max(1, len(inside) // 12)]
-        shapes = [canvas.segment(one, other) for one, other in zip(steps, [*steps[1:], inside[-1]], strict=True) if one != other]
-        flat = [point for point in inside if point[1] >= 0.97 * inside[-1][1]]
-        if len(flat) > 1 and math.log(flat[-1][0] / flat[0][0]) > 1:
-            line = (canvas.pixel((flat[0][0], flat[-1][1])), canvas.pixel(flat[-1]))
-        else:
-            line = max(shapes, key=lambda shape: math.dist(*shape[:2]))
-        labels.append((line, f"{limit.name}  {format_quantity(inside[-1][1], 'FLOP/s')}", FLAT))
+        pieces = _pieces(inside)
+        shapes = [canvas.segment(*piece) for piece in pieces]
+        labels.append((shapes[::-1], f"{limit.name}  {format_quantity(inside[-1][1], 'FLOP/s')}", FLAT))
     top = chart.top.flops_per_s
     for diagonal in chart.diagonals:
         if diagonal.used:
@@ -130,17 +128,26 @@ def _draw_lines(
     return labels
 
 
+def _pieces(curve: Sequence[Point]) -> list[tuple[Point, Point]]:
+    """A curve that rises and levels off as a few straight pieces, parts of a figure that a label can lie along."""
+    marks = [0, *(next(i for i, point in enumerate(curve) if point[1] >= share * curve[-1][1]) for share in (0.75, 0.93)), len(curve) - 1]
+    return [(curve[one], curve[other]) for one, other in zip(marks, marks[1:], strict=False) if one < other]
+
+
 def _ends(diagonal: Diagonal, chart: Chart, low_x: float, low_y: float) -> tuple[Point, Point]:
     start = max(low_x, low_y / diagonal.bytes_per_s)
     return (start, start * diagonal.bytes_per_s), (chart.ridge(diagonal), chart.top.flops_per_s)
 
 
-def _draw_ceilings(
-    axes: Axes, canvas: Canvas, chart: Chart, low_x: float, high_x: float, high_y: float
-) -> tuple[list[tuple[Shape, str, Sequence[float]]], list[str]]:
+def _draw_ceilings(axes: Axes, canvas: Canvas, chart: Chart, low_x: float, high_x: float, high_y: float) -> tuple[list[Label], list[str]]:
     """What special functions allow each kernel: the lowest as dotted lines, the others as a text."""
     groups: list[tuple[str, float, float, list[int]]] = []
-    known = [(one.flops_per_s, one.name, index) for index, kernel in enumerate(chart.kernels) for one in kernel.ceilings]
+    known = [
+        (one.flops_per_s, one.name, index)
+        for index, kernel in enumerate(chart.kernels)
+        for one in kernel.ceilings
+        if one.flops_per_s <= NEAR * chart.attainable(kernel)
+    ]
     for rate, name, index in sorted(known):
         for place, (named, low, _, members) in enumerate(groups):
             if named == name and rate <= GROUP * low:
@@ -148,7 +155,7 @@ def _draw_ceilings(
                 break
         else:
             groups.append((name, rate, rate, [index]))
-    labels: list[tuple[Shape, str, Sequence[float]]] = []
+    labels: list[Label] = []
     left_out = []
     for name, low, high, members in groups:
         rates = format_quantity(low, "FLOP/s")
@@ -160,7 +167,7 @@ def _draw_ceilings(
             continue
         left = max(low_x, min([low / diagonal.bytes_per_s for diagonal in chart.diagonals], default=low_x))
         axes.plot([left, high_x], [low, low], color="#666666", linewidth=0.9, linestyle=(0, (4, 2, 1, 2)), zorder=1.9)
-        labels.append((canvas.segment((left, low), (high_x, low)), text, FLAT))
+        labels.append(([canvas.segment((left, low), (high_x, low))], text, FLAT))
     return labels, [f"ceilings not drawn: {'; '.join(left_out)}"] if left_out else []
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from attnsim.report.canvas import fitted, plain
+from attnsim.report.canvas import fitted, plain, wrapped
 from attnsim.report.roofline import Chart, Kernel
 from attnsim.report.rooflinepanel import color_of, ratio_text
 from attnsim.report.style import INK
@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 # Fills of the resources: Okabe and Ito's palette with yellow and grey for black, each with a hatch of its own.
 FILLS = ("#56B4E9", "#D55E00", "#F0E442", "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#BBBBBB")
 HATCHES = ("", "////", "....", "\\\\\\\\", "xxxx", "----", "||||", "++++")
-PITCH, BAR, NAME = 0.62, 0.26, 0.21
-"""Inches: from bar to bar, the height of a bar, and of the line above it."""
+PITCH, BAR, NAME, LINE = 0.62, 0.26, 0.21, 0.14
+"""Inches: from bar to bar, the height of a bar, of the line above it, and of a line of times below it."""
+DETAILED, DETAIL = 8, 2
+"""Up to so many bars have their times written below them, in so many lines."""
 ROOM = 0.10
 """Share of the width that is left free on the right of the longest bar."""
 
@@ -46,7 +48,11 @@ def barred(chart: Chart) -> list[tuple[int, Kernel]]:
 
 def panel_height(chart: Chart) -> float:
     """Inches of the panel without its axis."""
-    return PITCH * len(barred(chart)) + 0.12
+    return _pitch(chart) * len(barred(chart)) + 0.12
+
+
+def _pitch(chart: Chart) -> float:
+    return PITCH + (DETAIL * LINE + 0.06 if len(barred(chart)) <= DETAILED else 0.0)
 
 
 def draw_panel(axes: Axes, chart: Chart, fills: Mapping[str, Fill]) -> None:
@@ -58,21 +64,27 @@ def draw_panel(axes: Axes, chart: Chart, fills: Mapping[str, Fill]) -> None:
     reach = max([1.0, *(max(_stack(kernel), 1 / (kernel.ratio or 1.0)) for _, kernel in bars)]) / (1 - ROOM)
     axes.set_xlim(0, reach)
     axes.set_ylim(high, 0)
-    axes.axvline(1.0, color=INK, linewidth=0.8, linestyle=(0, (1, 2)), zorder=0.5)
     for row, (index, kernel) in enumerate(bars):
-        top = row * PITCH + 0.06
+        top = row * _pitch(chart) + 0.06
         _draw_title(axes, index, kernel, top + NAME / 2, wide)
         _draw_bar(axes, kernel, fills, top + NAME + BAR / 2, wide / reach)
+        axes.plot([1.0, 1.0], [top + NAME - 0.03, top + NAME + BAR + 0.03], color="black", linewidth=1.0, linestyle=(0, (1, 1)), zorder=3.5)
         if kernel.ratio is not None:
             said = f"{format_quantity(kernel.latency_s / kernel.ratio, 's')} {ratio_text(kernel.ratio)}"
             _draw_measured(axes, kernel.ratio, said, top + NAME + BAR + 0.07, color_of(index))
+        if len(bars) <= DETAILED:
+            _draw_times(axes, kernel, top + NAME + BAR + (0.2 if kernel.ratio is not None else 0.11), wide)
     axes.set_yticks([])
     step = 0.25 if reach < 2 else 0.5 if reach < 5 else 1.0 if reach < 10 else max(1.0, reach // 8)
     ticks = [step * place for place in range(int(reach / step) + 1)]
     axes.set_xticks(ticks, [f"{round(tick * 100)} %" if tick else "0" for tick in ticks])
-    axes.set_xlabel("time each resource is busy, stacked; share of the predicted latency (beyond 100 % they overlap)", fontsize=7.5)
-    for side in ("top", "right"):
+    axes.set_xlabel("busy time by resource, share of the predicted latency (beyond 100 %: overlapped)", fontsize=7.5)
+    for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
+
+
+def _figure(axes: Axes) -> Any:
+    return axes.figure
 
 
 def _stack(kernel: Kernel) -> float:
@@ -80,26 +92,23 @@ def _stack(kernel: Kernel) -> float:
 
 
 def _draw_title(axes: Axes, index: int, kernel: Kernel, y: float, wide: float) -> None:
-    figure: Any = axes.figure
+    figure = _figure(axes)
     busy = dict(kernel.time_by_resource_s).get(kernel.bound)
     share = f" {round(busy / kernel.latency_s * 100)} %" if busy else ""
     said = f"{format_quantity(kernel.latency_s, 's')}, bound by {plain(kernel.bound)}{share}"
     said = fitted(figure, said, 0.6 * wide)
     right = axes.text(axes.get_xlim()[1], y, said, ha="right", va="center", color=INK, parse_math=False)
     left = wide - right.get_window_extent().width / figure.dpi - 0.15
-    name = fitted(figure, f"{index + 1}  {kernel.name}", left, fontweight="bold")
+    name = fitted(figure, f"{index + 1}  {kernel.label or kernel.name}", left, fontweight="bold")
     axes.text(0.0, y, name, va="center", color=color_of(index), fontweight="bold", parse_math=False)
 
 
 def _draw_bar(axes: Axes, kernel: Kernel, fills: Mapping[str, Fill], y: float, inches: float) -> None:
     """Segments in the order of the resources; the value in those that have room. inches: of a bar as long as the latency."""
-    import matplotlib
-
     start = 0.0
     for name, seconds in kernel.time_by_resource_s:
         share, fill, bound = seconds / kernel.latency_s, fills[name], name == kernel.bound
-        with matplotlib.rc_context({"hatch.linewidth": 0.6}):
-            axes.barh(
+        axes.barh(
                 y, share, BAR, start, color=fill.color, hatch=fill.hatch or None, edgecolor="white", linewidth=0.5, zorder=2
             )  # fmt: skip
         if bound:
@@ -112,6 +121,14 @@ def _draw_bar(axes: Axes, kernel: Kernel, fills: Mapping[str, Fill], y: float, i
         if text.get_window_extent().width / axes.figure.dpi + 0.12 > share * inches:
             text.remove()
         start += share
+
+
+def _draw_times(axes: Axes, kernel: Kernel, y: float, wide: float) -> None:
+    """The times in words, the longest first."""
+    times = sorted(kernel.time_by_resource_s, key=lambda item: -item[1])
+    text = ", ".join(f"{name} {format_quantity(seconds, 's')}" for name, seconds in times)
+    for row, line in enumerate(wrapped(_figure(axes), text, wide, DETAIL, fontsize=7)):
+        axes.text(0.0, y + row * LINE, line, va="center", fontsize=7, color="#555555", parse_math=False)
 
 
 def _draw_measured(axes: Axes, ratio: float, said: str, y: float, color: str) -> None:
