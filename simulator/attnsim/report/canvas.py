@@ -17,6 +17,8 @@ ANGLES = (90, 45, 135, 0, 180, 270, 315, 225, 67, 113, 22, 158, 293, 247, 338, 2
 """Where a tag is tried around its point, in degrees."""
 REACHES = (3.0, 7.0, 13.0, 20.0, 29.0, 40.0, 54.0, 70.0)
 """How far from the marker's edge, in points; beyond the second a line leads to it."""
+NEAR, FAR, END = 1.2, 9.0, 4.0
+"""Points between a line and its name, at first and where that is not free; and between the name and the line's end."""
 MARGIN = 1.5
 """Points kept free around a label: fonts are a little wider in one format than in another."""
 ELLIPSIS = "…"
@@ -46,11 +48,11 @@ def fitted(figure: Figure, text: str, inches: float, **style: Any) -> str:
     return _shortened(text, low)
 
 
-def wrapped(figure: Figure, text: str, inches: float, most: int | None = None, **style: Any) -> list[str]:
-    """A text in lines of at most so many inches, broken at spaces; a word, or a last line, that is longer is shortened."""
+def wrapped(figure: Figure, texts: Sequence[str], inches: float, most: int | None = None, **style: Any) -> list[str]:
+    """Texts one after another in lines of at most so many inches, broken between them; one, or a last line, that is longer is shortened."""
     probe = figure.text(0.0, 0.0, "", parse_math=False, **style)
     lines: list[str] = []
-    words = plain(text).split()
+    words = [plain(text) for text in texts]
     for index, word in enumerate(words):
         probe.set_text(f"{lines[-1]} {word}" if lines else word)
         if lines and probe.get_window_extent().width <= inches * figure.dpi:
@@ -113,11 +115,12 @@ class Canvas:
                 continue
             degrees = math.degrees(math.atan2(y1 - y0, x1 - x0))
             across = (-(y1 - y0) / length, (x1 - x0) / length)
-            for side in (1, -1):
-                offset = side * (height / 2 + 1.2 * self.point)
-                for step in steps:
-                    # The step runs over the places where the whole label lies beside the line.
-                    t = (width / 2 + step * max(0.0, length - width)) / length if length > width else 0.5
+            room = length - END * self.point
+            for side, gap in ((1, NEAR), (-1, NEAR), (1, FAR), (-1, FAR)):
+                offset = side * (height / 2 + gap * self.point)
+                # The steps run over the places where the whole label lies beside the line; a longer label ends where the line does.
+                for step in steps if room > width else (1.0, 0.5, 0.0):
+                    t = (width / 2 + step * (room - width)) / length
                     center = (x0 + t * (x1 - x0) + offset * across[0], y0 + t * (y1 - y0) + offset * across[1])
                     shapes.append(box(center, width, height, degrees))
                     angles.append(degrees)
@@ -127,7 +130,7 @@ class Canvas:
         """A label turned upright beside a vertical line, as low as there is room."""
         (x, y0), (_, y1) = line
         width, height = self._size(text)
-        offset = height / 2 + 1.2 * self.point
+        offset = height / 2 + NEAR * self.point
         shapes = [
             box((x + side * offset, y0 + 4 * self.point + width / 2 + step * max(0.0, y1 - y0 - width)), width, height, 90.0)
             for step in (percent / 100 for percent in range(0, 91, 3))

@@ -99,8 +99,10 @@ def _draw(charts: Sequence[Chart], version: str) -> Figure:
     FigureCanvasAgg(figure)
     fills = fills_of(charts)
     rows_ = [_draw_panels(figure, chart, fills) for chart in charts]
-    inputs = "; ".join(dict.fromkeys(text for chart in charts for text in chart.inputs))
-    footer = wrapped(figure, f"attnsim {version}; {inputs}", WIDTH - LEFT - RIGHT, fontsize=6.5)
+    inputs = list(dict.fromkeys(text for chart in charts for text in chart.inputs))
+    footer = wrapped(
+        figure, [*(f"{text};" for text in [f"attnsim {version}", *inputs[:-1]]), inputs[-1]], WIDTH - LEFT - RIGHT, fontsize=6.5
+    )
     height = FOOTER + 0.14 * len(footer) + sum(row.height for row in rows_)
     figure.set_size_inches(WIDTH, height)
     top = height
@@ -131,7 +133,7 @@ def _draw_panels(figure: Figure, chart: Chart, fills: Mapping[str, Fill]) -> _Ro
     _move(left, LEFT, 1.0, ROOFLINE_WIDTH, panel)
     texts = [f"all of them: {chart.shared}"] if chart.shared else []
     texts += rooflinepanel.draw_panel(left, chart)
-    notes = [line for text in texts for line in wrapped(figure, text, ROOFLINE_WIDTH)]
+    notes = [line for text in texts for line in wrapped(figure, text.split(), ROOFLINE_WIDTH)]
     height = TITLE + max(panel + below + LINE * len(notes), right)
     if not timepanel.barred(chart):
         return _Row(chart, panel, bars, height, (left, None), notes, markers, keys)
@@ -157,7 +159,8 @@ def _legend_text(kernel: Kernel) -> str:
         count = len(kernel.measured.lines)
         median = f" (median of {count})" if count > 1 else ""
         said.append(f"measured {format_quantity(kernel.measured.seconds, 's')} {ratio_text(kernel.ratio)}{median}")
-    said.append(f"lower bound {format_quantity(kernel.lower_bound_s, 's')}")
+    else:
+        said.append(f"lower bound {format_quantity(kernel.lower_bound_s, 's')}")
     return ": " + ", ".join(said)
 
 
@@ -167,7 +170,8 @@ def _draw_legend(figure: Figure, row: _Row, top: float) -> None:
     y = top - (len(row.markers) + 0.5) * LINE
     for index, kernel in enumerate(row.chart.kernels):
         _sample(figure, (LEFT, y), color=color_of(index), linestyle=line_of(index), linewidth=1.5)
-        what = kernel.label or ", ".join(text for text in (kernel.name, kernel.schedule, kernel.dtype) if text)
+        known = (kernel.schedule, kernel.dtype) if kernel.time_by_resource_s else ()  # parts of a model share them
+        what = kernel.label or ", ".join((kernel.name, *known))
         room = ROOFLINE_WIDTH - SAMPLE - 0.08
         said = fitted(figure, _legend_text(kernel), room * 0.7)
         name = fitted(figure, f"{index + 1}  {what}", room - width_of(figure, said))

@@ -310,7 +310,7 @@ def limits(chart: Chart) -> tuple[tuple[float, float], tuple[float, float]]:
     drawn = [kernel for kernel in chart.kernels if kernel.points()]
     measured = [rate for kernel in drawn if (rate := kernel.measured_flops_per_s)]
     ys = [*(roof.flops_per_s for roof in chart.roofs), *(kernel.flops_per_s for kernel in drawn), *measured]
-    low_x, high_x = min(xs) / 6, max(xs) * 8
+    low_x, high_x = min(xs) / 6, max(xs) * 12
     # The diagonals enter from the left edge; low enough to show a piece of each, and all points.
     low_y = min([min(ys) / 6, *(diagonal.bytes_per_s * low_x * 2 for diagonal in chart.diagonals)])
     points = [*(kernel.flops_per_s for kernel in drawn), *measured, max(ys)]

@@ -76,7 +76,7 @@ def draw_panel(axes: Axes, chart: Chart, fills: Mapping[str, Fill]) -> None:
             _draw_times(axes, kernel, top + NAME + BAR + (0.2 if kernel.ratio is not None else 0.11), wide)
     axes.set_yticks([])
     step = 0.25 if reach < 2 else 0.5 if reach < 5 else 1.0 if reach < 10 else max(1.0, reach // 8)
-    ticks = [step * place for place in range(int(reach / step) + 1)]
+    ticks = [step * place for place in range(int(0.98 * reach / step) + 1)]
     axes.set_xticks(ticks, [f"{round(tick * 100)} %" if tick else "0" for tick in ticks])
     axes.set_xlabel("busy time by resource, share of the predicted latency (beyond 100 %: overlapped)", fontsize=7.5)
     for side in ("top", "right", "left"):
@@ -126,7 +126,8 @@ def _draw_bar(axes: Axes, kernel: Kernel, fills: Mapping[str, Fill], y: float, i
 def _draw_times(axes: Axes, kernel: Kernel, y: float, wide: float) -> None:
     """The times in words, the longest first."""
     times = sorted(kernel.time_by_resource_s, key=lambda item: -item[1])
-    text = ", ".join(f"{name} {format_quantity(seconds, 's')}" for name, seconds in times)
+    said = [f"{name} {format_quantity(seconds, 's')}" for name, seconds in times]
+    text = [*(f"{one}," for one in said[:-1]), said[-1]]
     for row, line in enumerate(wrapped(_figure(axes), text, wide, DETAIL, fontsize=7)):
         axes.text(0.0, y + row * LINE, line, va="center", fontsize=7, color="#555555", parse_math=False)
 
