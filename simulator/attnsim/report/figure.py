@@ -15,7 +15,7 @@ from attnsim.errors import UsageError
 from attnsim.report import rooflinepanel, timepanel
 from attnsim.report.canvas import fitted, plain, wrapped
 from attnsim.report.export import to_csv, write_files
-from attnsim.report.roofline import Chart, Kernel, level_label, limits, rows
+from attnsim.report.roofline import Chart, Kernel, level_label, limits, resource_label, rows
 from attnsim.report.rooflinepanel import MARKERS, OTHER_MARKER, RING, color_of, line_of, ratio_text
 from attnsim.report.style import COLORS, ENDINGS, FAINT, FONT, INK, LINES, LineStyle, check_ending, figure_bytes
 from attnsim.report.timepanel import Fill, fills_of
@@ -100,7 +100,8 @@ def _draw(charts: Sequence[Chart], version: str) -> Figure:
     fills = fills_of(charts)
     rows_ = [_draw_panels(figure, chart, fills) for chart in charts]
     inputs = list(dict.fromkeys(text for chart in charts for text in chart.inputs))
-    footer = wrapped(
+    words = [*(f"{text};" for text in (f"attnsim {version}", *inputs[:-1])), inputs[-1]]
+    footer = wrapped(figure, words, WIDTH - LEFT - RIGHT, fontsize=6.5)
         figure, [*(f"{text};" for text in [f"attnsim {version}", *inputs[:-1]]), inputs[-1]], WIDTH - LEFT - RIGHT, fontsize=6.5
     )
     height = FOOTER + 0.14 * len(footer) + sum(row.height for row in rows_)
@@ -125,7 +126,7 @@ def _draw_panels(figure: Figure, chart: Chart, fills: Mapping[str, Fill]) -> _Ro
     bars = timepanel.panel_height(chart)
     markers = _rows_of(figure, _marker_entries(chart), ROOFLINE_WIDTH)
     named = {name for kernel in chart.kernels for name, _ in kernel.time_by_resource_s}
-    keys = _rows_of(figure, [Entry(plain(name), fill=fill) for name, fill in fills.items() if name in named], BARS_WIDTH)
+    keys = _rows_of(figure, [Entry(plain(resource_label(chart, name)), fill=fill) for name, fill in fills.items() if name in named], BARS_WIDTH)
     below = AXIS + LINE * (len(markers) + len(chart.kernels)) + BELOW
     right = bars + AXIS + LINE * len(keys) + BELOW
     panel = min(max(right - below, PANEL), TALL)
@@ -210,7 +211,9 @@ def _marker_entries(chart: Chart) -> list[Entry]:
         entries.append(Entry("hollow: measured, × of the predicted rate", marker={**hollow, "markersize": size + RING}))
     if chart.power:
         said = f"board power {chart.power[0].limit_w:.0f} W, by FLOP/B of {level_label(chart.diagonals[0].level)}"
-        entries.append(Entry(said, line={"color": INK, "linestyle": (0, (5, 3)), "linewidth": 1.2}))
+        entries.append(Entry(said, line=rooflinepanel.LIMIT))
+    if rooflinepanel.limiting(chart):
+        entries.append(Entry("what special functions alone allow a kernel", line=rooflinepanel.CEILING))
     return entries
 
 

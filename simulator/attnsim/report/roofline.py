@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from attnsim.report.timings import Timing, Timings
 
 __all__ = [
-    "LEVEL_LABELS", "Ceiling", "Chart", "Diagonal", "Kernel", "Measured", "PowerRoof", "Roof", "call_of", "charts", "level_label", "rows",
+    "LEVEL_LABELS", "Ceiling", "Chart", "Diagonal", "Kernel", "Measured", "PowerRoof", "Roof", "call_of", "charts", "level_label", "limits", "resource_label", "rows",
 ]  # fmt: skip
 
 
@@ -315,6 +315,11 @@ def limits(chart: Chart) -> tuple[tuple[float, float], tuple[float, float]]:
     low_y = min([min(ys) / 6, *(diagonal.bytes_per_s * low_x * 2 for diagonal in chart.diagonals)])
     points = [*(kernel.flops_per_s for kernel in drawn), *measured, max(ys)]
     return (low_x, high_x), (min(max(low_y, max(ys) / 1e6), min(points) / 6), max(ys) * 4)
+
+
+def resource_label(chart: Chart, name: str) -> str:
+    """Name of a resource in the figure: memory levels as on their diagonals, anything else as it is called."""
+    return level_label(name) if any(name == level for kernel in chart.kernels for level, _ in kernel.bytes) else name
 
 
 def rows(all_charts: Iterable[Chart]) -> list[dict[str, Any]]:

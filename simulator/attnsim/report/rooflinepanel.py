@@ -34,6 +34,8 @@ CEILINGS = 3
 """Lines of ceilings in a picture; the others are listed."""
 Label: TypeAlias = tuple[Sequence[Shape], str, Sequence[float]]
 """Pieces of the line it names, its text, and where along them it is tried."""
+CEILING: dict[str, Any] = {"color": "#666666", "linewidth": 0.9, "linestyle": (0, (4, 2, 1, 2))}
+LIMIT: dict[str, Any] = {"color": INK, "linewidth": 1.2, "linestyle": (0, (5, 3))}
 FLAT = (0.97, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3)
 SLOPED = (0.5, 0.6, 0.4, 0.7, 0.3, 0.8, 0.2, 0.9, 0.1)
 
@@ -113,10 +115,12 @@ def _draw_lines(axes: Axes, canvas: Canvas, chart: Chart, x_range: tuple[float, 
         inside = [point for point in curve if point[1] >= low_y]
         if len(inside) < 2:
             continue
-        axes.plot(*zip(*inside, strict=True), color=INK, linewidth=1.2, linestyle=(0, (5, 3)), zorder=2.2)
+        axes.plot(*zip(*inside, strict=True), zorder=2.2, **LIMIT)
         pieces = _pieces(inside)
         shapes = [canvas.segment(*piece) for piece in pieces]
-        labels.append((shapes[::-1], f"{limit.name}  {format_quantity(inside[-1][1], 'FLOP/s')}", FLAT))
+        level = limit.flops_per_s
+        value = f"  {format_quantity(level, 'FLOP/s')}" if level < 0.999 * limit.peak else ""
+        labels.append((shapes[::-1], limit.name + value, FLAT))
     top = chart.top.flops_per_s
     for diagonal in chart.diagonals:
         if diagonal.used:
@@ -139,16 +143,20 @@ def _ends(diagonal: Diagonal, chart: Chart, low_x: float, low_y: float) -> tuple
     return (start, start * diagonal.bytes_per_s), (chart.ridge(diagonal), chart.top.flops_per_s)
 
 
-def _draw_ceilings(axes: Axes, canvas: Canvas, chart: Chart, low_x: float, high_x: float, high_y: float) -> tuple[list[Label], list[str]]:
-    """What special functions allow each kernel: the lowest as dotted lines, the others as a text."""
-    groups: list[tuple[str, float, float, list[int]]] = []
-    known = [
+def limiting(chart: Chart) -> list[tuple[float, str, int]]:
+    """Ceilings that are not far above a kernel's other roofs: FLOP/s, name and the kernel's place."""
+    return [
         (one.flops_per_s, one.name, index)
         for index, kernel in enumerate(chart.kernels)
         for one in kernel.ceilings
         if one.flops_per_s <= NEAR * chart.attainable(kernel)
     ]
-    for rate, name, index in sorted(known):
+
+
+def _draw_ceilings(axes: Axes, canvas: Canvas, chart: Chart, low_x: float, high_x: float, high_y: float) -> tuple[list[Label], list[str]]:
+    """What special functions allow each kernel: the lowest as dotted lines, the others as a text."""
+    groups: list[tuple[str, float, float, list[int]]] = []
+    for rate, name, index in sorted(limiting(chart)):
         for place, (named, low, _, members) in enumerate(groups):
             if named == name and rate <= GROUP * low:
                 groups[place] = (named, low, rate, [*members, index])
@@ -166,7 +174,7 @@ def _draw_ceilings(axes: Axes, canvas: Canvas, chart: Chart, low_x: float, high_
             left_out.append(text)
             continue
         left = max(low_x, min([low / diagonal.bytes_per_s for diagonal in chart.diagonals], default=low_x))
-        axes.plot([left, high_x], [low, low], color="#666666", linewidth=0.9, linestyle=(0, (4, 2, 1, 2)), zorder=1.9)
+        axes.plot([left, high_x], [low, low], zorder=1.9, **CEILING)
         labels.append(([canvas.segment((left, low), (high_x, low))], text, FLAT))
     return labels, [f"ceilings not drawn: {'; '.join(left_out)}"] if left_out else []
 

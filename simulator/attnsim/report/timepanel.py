@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from attnsim.report.canvas import fitted, plain, wrapped
-from attnsim.report.roofline import Chart, Kernel
+from attnsim.report.roofline import Chart, Kernel, resource_label
 from attnsim.report.rooflinepanel import color_of, ratio_text
 from attnsim.report.style import INK
 from attnsim.units import format_quantity
@@ -66,14 +66,14 @@ def draw_panel(axes: Axes, chart: Chart, fills: Mapping[str, Fill]) -> None:
     axes.set_ylim(high, 0)
     for row, (index, kernel) in enumerate(bars):
         top = row * _pitch(chart) + 0.06
-        _draw_title(axes, index, kernel, top + NAME / 2, wide)
+        _draw_title(axes, chart, index, top + NAME / 2, wide)
         _draw_bar(axes, kernel, fills, top + NAME + BAR / 2, wide / reach)
         axes.plot([1.0, 1.0], [top + NAME - 0.03, top + NAME + BAR + 0.03], color="black", linewidth=1.0, linestyle=(0, (1, 1)), zorder=3.5)
         if kernel.ratio is not None:
             said = f"{format_quantity(kernel.latency_s / kernel.ratio, 's')} {ratio_text(kernel.ratio)}"
             _draw_measured(axes, kernel.ratio, said, top + NAME + BAR + 0.07, color_of(index))
         if len(bars) <= DETAILED:
-            _draw_times(axes, kernel, top + NAME + BAR + (0.2 if kernel.ratio is not None else 0.11), wide)
+            _draw_times(axes, chart, kernel, top + NAME + BAR + (0.2 if kernel.ratio is not None else 0.11), wide)
     axes.set_yticks([])
     step = 0.25 if reach < 2 else 0.5 if reach < 5 else 1.0 if reach < 10 else max(1.0, reach // 8)
     ticks = [step * place for place in range(int(0.98 * reach / step) + 1)]
@@ -91,11 +91,11 @@ def _stack(kernel: Kernel) -> float:
     return sum(seconds for _, seconds in kernel.time_by_resource_s) / kernel.latency_s
 
 
-def _draw_title(axes: Axes, index: int, kernel: Kernel, y: float, wide: float) -> None:
-    figure = _figure(axes)
+def _draw_title(axes: Axes, chart: Chart, index: int, y: float, wide: float) -> None:
+    figure, kernel = _figure(axes), chart.kernels[index]
     busy = dict(kernel.time_by_resource_s).get(kernel.bound)
     share = f" {round(busy / kernel.latency_s * 100)} %" if busy else ""
-    said = f"{format_quantity(kernel.latency_s, 's')}, bound by {plain(kernel.bound)}{share}"
+    said = f"{format_quantity(kernel.latency_s, 's')}, bound by {plain(resource_label(chart, kernel.bound))}{share}"
     said = fitted(figure, said, 0.6 * wide)
     right = axes.text(axes.get_xlim()[1], y, said, ha="right", va="center", color=INK, parse_math=False)
     left = wide - right.get_window_extent().width / figure.dpi - 0.15
@@ -123,10 +123,10 @@ def _draw_bar(axes: Axes, kernel: Kernel, fills: Mapping[str, Fill], y: float, i
         start += share
 
 
-def _draw_times(axes: Axes, kernel: Kernel, y: float, wide: float) -> None:
+def _draw_times(axes: Axes, chart: Chart, kernel: Kernel, y: float, wide: float) -> None:
     """The times in words, the longest first."""
     times = sorted(kernel.time_by_resource_s, key=lambda item: -item[1])
-    said = [f"{name} {format_quantity(seconds, 's')}" for name, seconds in times]
+    said = [f"{resource_label(chart, name)} {format_quantity(seconds, 's')}" for name, seconds in times]
     text = [*(f"{one}," for one in said[:-1]), said[-1]]
     for row, line in enumerate(wrapped(_figure(axes), text, wide, DETAIL, fontsize=7)):
         axes.text(0.0, y + row * LINE, line, va="center", fontsize=7, color="#555555", parse_math=False)
