@@ -102,8 +102,6 @@ def _draw(charts: Sequence[Chart], version: str) -> Figure:
     inputs = list(dict.fromkeys(text for chart in charts for text in chart.inputs))
     words = [*(f"{text};" for text in (f"attnsim {version}", *inputs[:-1])), inputs[-1]]
     footer = wrapped(figure, words, WIDTH - LEFT - RIGHT, fontsize=6.5)
-        figure, [*(f"{text};" for text in [f"attnsim {version}", *inputs[:-1]]), inputs[-1]], WIDTH - LEFT - RIGHT, fontsize=6.5
-    )
     height = FOOTER + 0.14 * len(footer) + sum(row.height for row in rows_)
     figure.set_size_inches(WIDTH, height)
     top = height
@@ -126,7 +124,8 @@ def _draw_panels(figure: Figure, chart: Chart, fills: Mapping[str, Fill]) -> _Ro
     bars = timepanel.panel_height(chart)
     markers = _rows_of(figure, _marker_entries(chart), ROOFLINE_WIDTH)
     named = {name for kernel in chart.kernels for name, _ in kernel.time_by_resource_s}
-    keys = _rows_of(figure, [Entry(plain(resource_label(chart, name)), fill=fill) for name, fill in fills.items() if name in named], BARS_WIDTH)
+    entries = [Entry(plain(resource_label(chart, name)), fill=fill) for name, fill in fills.items() if name in named]
+    keys = _rows_of(figure, entries, BARS_WIDTH)
     below = AXIS + LINE * (len(markers) + len(chart.kernels)) + BELOW
     right = bars + AXIS + LINE * len(keys) + BELOW
     panel = min(max(right - below, PANEL), TALL)

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from attnsim.report.timings import Timing, Timings
 
 __all__ = [
-    "LEVEL_LABELS", "Ceiling", "Chart", "Diagonal", "Kernel", "Measured", "PowerRoof", "Roof", "call_of", "charts", "level_label", "limits", "resource_label", "rows",
+    "LEVEL_LABELS", "Ceiling", "Chart", "Diagonal", "Kernel", "Measured", "PowerRoof", "Roof", "call_of", "charts", "level_label",
+    "limits", "resource_label", "rows",
 ]  # fmt: skip
 
 
