@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from attnsim.report.placing import Placer, Point, Shape, box
+from attnsim.report.placing import Placer, Point, Shape, box, overlap
 from attnsim.report.style import INK
 
 if TYPE_CHECKING:
@@ -108,8 +108,9 @@ class Canvas:
     def along(self, lines: Sequence[Shape], text: str, steps: Sequence[float]) -> None:
         """A label on one of several pieces of a line, turned to its slope: above it, else below, at the first step that is free."""
         width, height = self._size(text)
-        shapes, angles = [], []
-        for (x0, y0), (x1, y1) in lines:
+        found: list[tuple[bool, Shape, float]] = []
+        for line in lines:
+            (x0, y0), (x1, y1) = line
             length = math.hypot(x1 - x0, y1 - y0)
             if length == 0:
                 continue
@@ -122,9 +123,10 @@ class Canvas:
                 for step in steps if room > width else (1.0, 0.5, 0.0):
                     t = (width / 2 + step * (room - width)) / length
                     center = (x0 + t * (x1 - x0) + offset * across[0], y0 + t * (y1 - y0) + offset * across[1])
-                    shapes.append(box(center, width, height, degrees))
-                    angles.append(degrees)
-        self._put(text, shapes, angles, lines, color=INK)
+                    shape = box(center, width, height, degrees)
+                    found.append((any(overlap(shape, other) for other in lines if other != line), shape, degrees))
+        found.sort(key=lambda item: item[0])  # the other pieces may be crossed, but better not
+        self._put(text, [shape for _, shape, _ in found], [degrees for _, _, degrees in found], lines, color=INK)
 
     def upright(self, line: Shape, text: str, color: str) -> None:
         """A label turned upright beside a vertical line, as low as there is room."""

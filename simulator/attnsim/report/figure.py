@@ -208,7 +208,8 @@ def _marker_entries(chart: Chart) -> list[Entry]:
         marker, size = MARKERS.get(levels[0], OTHER_MARKER)
         hollow = {"marker": marker, "markerfacecolor": "none", "markeredgecolor": "#666666", "markeredgewidth": 1.3}
         entries.append(Entry("hollow: measured, × of the predicted rate", marker={**hollow, "markersize": size + RING}))
-    if chart.power:
+    (low, high), _ = limits(chart)
+    if any(chart.curve(limit, low, high) for limit in chart.power):
         said = f"board power {chart.power[0].limit_w:.0f} W, by FLOP/B of {level_label(chart.diagonals[0].level)}"
         entries.append(Entry(said, line=rooflinepanel.LIMIT))
     if rooflinepanel.limiting(chart):

@@ -138,8 +138,13 @@ def _draw_measured(axes: Axes, ratio: float, said: str, y: float, color: str) ->
     axes.plot([1.0, measured], [y, y], color=color, linewidth=1.1, zorder=4)
     axes.plot([1.0], [y], marker="|", markersize=6, color=color, zorder=4)
     axes.plot([measured], [y], marker="D", markersize=4.5, markerfacecolor="white", markeredgecolor=color, markeredgewidth=1.1, zorder=5)
-    side = 1 if measured >= 1 else -1
-    axes.annotate(
-        said, (measured, y), (side * 6, 0), textcoords="offset points", va="center", fontsize=7, color=color,
-        ha="left" if side > 0 else "right", fontweight="bold",
+    text = axes.annotate(
+        said, (measured, y), (0, 0), textcoords="offset points", va="center", fontsize=7, color=color, fontweight="bold", zorder=4.5,
+        parse_math=False, bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6},
     )  # fmt: skip
+    # Behind the diamond, away from the predicted time, unless the panel ends there.
+    edge = axes.get_window_extent()
+    place, room = axes.transData.transform((measured, y))[0], text.get_window_extent().width + 14 * axes.figure.dpi / 72
+    right = place + room <= edge.x1 if measured >= 1 else place - room < edge.x0
+    text.set_position((7 if right else -7, 0))
+    text.set_horizontalalignment("left" if right else "right")
