@@ -100,7 +100,7 @@ def test_where_that_finds_nothing_or_asks_for_no_column_says_so(mixed: Path) -> 
 
 
 def test_too_many_calls_are_refused_before_they_are_predicted(mixed: Path) -> None:
-    with pytest.raises(UsageError, match="has 2 different calls to draw; a roofline shows at most 1: .* --where kernel=flash-att"):
+    with pytest.raises(UsageError, match="has 3 different calls to draw; a roofline shows at most 1: .* --where kernel=flash-att"):
         read_timings(mixed, "h100_sxm", most=1)
 
 

@@ -189,7 +189,7 @@ class Canvas:
         probe = self.axes.text(0.5, 0.5, text, transform=self.axes.transAxes, parse_math=False, **style)
         extent = probe.get_window_extent()
         probe.remove()
-        return extent.width + 2 * MARGIN * self.point, extent.height
+        return extent.width + 2 * MARGIN * self.point, extent.height + MARGIN / 2 * self.point
 
     def _write(self, text: str, shape: Shape, degrees: float, **style: Any) -> None:
         from matplotlib.patheffects import withStroke

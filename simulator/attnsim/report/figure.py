@@ -5,8 +5,9 @@ The same inputs give the same bytes: no dates, no random ids, no global state (p
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = [
-    "COLORS", "ENDINGS", "FAINT", "INK", "LINES", "MOST", "LineStyle", "check_ending", "draw", "figure_bytes", "limits", "render", "save",
+    "COLORS", "ENDINGS", "FAINT", "INK", "LINES", "MOST", "LineStyle", "check_ending", "draw", "figure_bytes", "limits", "render",
+    "save", "styled",
 ]  # fmt: skip
 
 MOST = 24
@@ -42,11 +44,14 @@ SAMPLE, BETWEEN = 0.32, 0.17
 PROVISIONAL = 12.0
 
 
-def _styled() -> AbstractContextManager[None]:
-    """The width of a text must be the same in every format: no hinting, which rounds letters to pixels."""
+@contextmanager
+def styled() -> Iterator[None]:
+    """The width of a text must be the same in every format: no hinting, which rounds letters to pixels. Letters no font has are boxes."""
     import matplotlib
 
-    return matplotlib.rc_context({"font.size": FONT, "text.hinting": "none", "hatch.linewidth": 0.6})
+    with matplotlib.rc_context({"font.size": FONT, "text.hinting": "none", "hatch.linewidth": 0.6}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from", UserWarning)
+        yield
 
 
 def save(charts: Sequence[Chart], path: Path, version: str) -> Path:
@@ -66,7 +71,7 @@ def render(charts: Sequence[Chart], format_: str, version: str) -> bytes:
     for chart in charts:
         if len(chart.kernels) > MOST:
             raise UsageError(f"{len(chart.kernels)} kernels on {chart.arch}; a roofline shows at most {MOST}: draw fewer at a time")
-    with _styled():
+    with styled():
         return figure_bytes(lambda: draw(charts, version), format_)
 
 
@@ -86,7 +91,7 @@ class _Row:
 
 def draw(charts: Sequence[Chart], version: str) -> Figure:
     """The figure: one row of two panels per machine."""
-    with _styled():
+    with styled():
         return _draw(charts, version)
 
 
