@@ -186,7 +186,7 @@ def made_charts(draw_: Any) -> Chart:
 
 
 # Without shrinking: a chart takes half a second to check.
-@settings(max_examples=8, deadline=None, derandomize=True, phases=(Phase.explicit, Phase.generate))
+@settings(max_examples=5, deadline=None, derandomize=True, phases=(Phase.explicit, Phase.generate))
 @given(chart=made_charts())
 def test_whatever_the_chart_its_labels_keep_apart(chart: Chart) -> None:
     check((chart,))

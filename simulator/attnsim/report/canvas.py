@@ -19,6 +19,8 @@ REACHES = (3.0, 7.0, 13.0, 20.0, 29.0, 40.0, 54.0, 70.0)
 """How far from the marker's edge, in points; beyond the second a line leads to it."""
 NEAR, FAR, END = 1.2, 9.0, 4.0
 """Points between a line and its name, at first and where that is not free; and between the name and the line's end."""
+CROSSED = 2
+"""Lines that the name of a line may cross."""
 MARGIN = 1.5
 """Points kept free around a label: fonts are a little wider in one format than in another."""
 ELLIPSIS = "…"
@@ -108,7 +110,7 @@ class Canvas:
     def along(self, lines: Sequence[Shape], text: str, steps: Sequence[float]) -> None:
         """A label on one of several pieces of a line, turned to its slope: above it, else below, at the first step that is free."""
         width, height = self._size(text)
-        found: list[tuple[bool, Shape, float]] = []
+        found: list[tuple[bool, Shape, float, Shape]] = []
         for line in lines:
             (x0, y0), (x1, y1) = line
             length = math.hypot(x1 - x0, y1 - y0)
@@ -122,11 +124,14 @@ class Canvas:
                 # The steps run over the places where the whole label lies beside the line; a longer label ends where the line does.
                 for step in steps if room > width else (1.0, 0.5, 0.0):
                     t = (width / 2 + step * (room - width)) / length
-                    center = (x0 + t * (x1 - x0) + offset * across[0], y0 + t * (y1 - y0) + offset * across[1])
+                    foot = (x0 + t * (x1 - x0), y0 + t * (y1 - y0))
+                    center = (foot[0] + offset * across[0], foot[1] + offset * across[1])
                     shape = box(center, width, height, degrees)
-                    found.append((any(overlap(shape, other) for other in lines if other != line), shape, degrees))
+                    own = any(overlap(shape, other) for other in lines if other != line)
+                    found.append((own, shape, degrees, (foot, center)))
         found.sort(key=lambda item: item[0])  # the other pieces may be crossed, but better not
-        self._put(text, [shape for _, shape, _ in found], [degrees for _, _, degrees in found], lines, color=INK)
+        shapes, angles = [shape for _, shape, _, _ in found], [degrees for _, _, degrees, _ in found]
+        self._put(text, shapes, angles, lines, [stem for _, _, _, stem in found], color=INK)
 
     def upright(self, line: Shape, text: str, color: str) -> None:
         """A label turned upright beside a vertical line, as low as there is room."""
@@ -138,7 +143,7 @@ class Canvas:
             for step in (percent / 100 for percent in range(0, 91, 3))
             for side in (1, -1)
         ]
-        self._put(text, shapes, [90.0] * len(shapes), (line,), color=color)
+        self._put(text, shapes, [90.0] * len(shapes), (line,), (), color=color)
 
     def beside(self, points: Sequence[tuple[Point, float]], texts: Sequence[str], color: str) -> None:
         """A tag near one of several (point, marker size); the first of the texts that finds a place.
@@ -165,25 +170,47 @@ class Canvas:
             if leader is not None:
                 ends = self.axes.transData.inverted().transform(leader)
                 self.axes.plot(ends[:, 0], ends[:, 1], color=color, linewidth=0.5, zorder=2.5)
-            self._write(text, shapes[chosen], 0.0, color=color, fontweight="bold")
+            self._write(text, shapes[chosen], 0.0, (), color=color, fontweight="bold")
             return
         self.homeless.append(texts[0])
 
-    def _put(self, text: str, shapes: Sequence[Shape], angles: Sequence[float], lines: Sequence[Shape], **style: Any) -> None:
-        chosen = self._place(shapes, lines, ())
+    def _put(
+        self,
+        text: str,
+        shapes: Sequence[Shape],
+        angles: Sequence[float],
+        lines: Sequence[Shape],
+        stems: Sequence[Shape],
+        **style: Any,
+    ) -> None:
+        """Write the name of lines at the best of several places. stems: from the line to each place, where no other line should pass."""
+        chosen = self._place(shapes, lines, stems, CROSSED)
         if chosen is None:
             self.homeless.append(text)
         else:
-            self._write(text, shapes[chosen], angles[chosen], **style)
+            self._write(text, shapes[chosen], angles[chosen], lines, **style)
 
-    def _place(self, shapes: Sequence[Shape], ignore: Sequence[Shape], leaders: Sequence[Shape | None]) -> int | None:
-        """The first of the shapes that is free of labels, markers and lines, else the one that crosses the fewest lines."""
-        free = [index for index, shape in enumerate(shapes) if not self.solid.hits(shape)]
-        chosen = self.placer.place([shapes[index] for index in free], ignore, [leaders[index] for index in free] if leaders else ())
-        if chosen is None:
+    def _place(
+        self, shapes: Sequence[Shape], ignore: Sequence[Shape], leaders: Sequence[Shape | None], most: float = math.inf
+    ) -> int | None:
+        """The first of the shapes that is free of labels, markers and lines, else the one that crosses the fewest lines, at most `most`."""
+        best: tuple[float, int] | None = None
+        for index, shape in enumerate(shapes):
+            if not self.placer.inside(shape) or self.solid.hits(shape):
+                continue
+            leader = leaders[index] if leaders else None
+            crossed = self.placer.hits(shape, ignore) + (0 if leader is None else self.placer.hits(leader, ignore))
+            if crossed <= most and (best is None or crossed < best[0]):
+                best = (crossed, index)
+            if crossed == 0:
+                break
+        if best is None:
             return None
-        self.solid.add(shapes[free[chosen]])
-        return free[chosen]
+        for drawn in (shapes[best[1]], leaders[best[1]] if leaders else None):
+            if drawn is not None:
+                self.placer.add(drawn)
+        self.solid.add(shapes[best[1]])
+        return best[1]
 
     def _size(self, text: str, **style: Any) -> tuple[float, float]:
         probe = self.axes.text(0.5, 0.5, text, transform=self.axes.transAxes, parse_math=False, **style)
@@ -191,7 +218,7 @@ class Canvas:
         probe.remove()
         return extent.width + 2 * MARGIN * self.point, extent.height + MARGIN / 2 * self.point
 
-    def _write(self, text: str, shape: Shape, degrees: float, **style: Any) -> None:
+    def _write(self, text: str, shape: Shape, degrees: float, beside: Sequence[Shape], **style: Any) -> None:
         from matplotlib.patheffects import withStroke
 
         center = (sum(x for x, _ in shape) / 4, sum(y for _, y in shape) / 4)
@@ -199,7 +226,9 @@ class Canvas:
         written = self.axes.text(
             x, y, text, rotation=degrees, ha="center", va="center", rotation_mode="anchor", zorder=5, parse_math=False, **style
         )
-        written.set_path_effects([withStroke(linewidth=2.0, foreground="white")])
+        others = [line for line in beside if overlap(shape, line)]
+        if others or self.placer.hits(shape, (shape, *beside)):  # it crosses a line
+            written.set_path_effects([withStroke(linewidth=2.0, foreground="white")])
 
 
 def _sign(value: float) -> float:

@@ -97,7 +97,7 @@ class Placer:
         """
         best: tuple[int, int] | None = None
         for index, shape in enumerate(candidates):
-            if not self._inside(shape):
+            if not self.inside(shape):
                 continue
             leader = leaders[index] if leaders else None
             parts = [shape] if leader is None else [shape, leader]
@@ -114,6 +114,7 @@ class Placer:
             self.add(drawn)
         return best[1]
 
-    def _inside(self, shape: Shape) -> bool:
+    def inside(self, shape: Shape) -> bool:
+        """Whether a shape lies within the frame."""
         (left, bottom), (right, top) = self.frame[0], self.frame[2]
         return all(left <= x <= right and bottom <= y <= top for x, y in shape)

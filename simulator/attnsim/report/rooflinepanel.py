@@ -134,7 +134,7 @@ def _draw_lines(axes: Axes, canvas: Canvas, chart: Chart, x_range: tuple[float, 
 
 def _pieces(curve: Sequence[Point]) -> list[tuple[Point, Point]]:
     """A curve that rises and levels off as a few straight pieces, parts of a figure that a label can lie along."""
-    marks = [0, *(next(i for i, point in enumerate(curve) if point[1] >= share * curve[-1][1]) for share in (0.75, 0.9)), len(curve) - 1]
+    marks = [0, *(next(i for i, point in enumerate(curve) if point[1] >= share * curve[-1][1]) for share in (0.75, 0.93)), len(curve) - 1]
     return [(curve[one], curve[other]) for one, other in zip(marks, marks[1:], strict=False) if one < other]
 
 

@@ -17,11 +17,13 @@ if TYPE_CHECKING:
 
 # Fills of the resources: Okabe and Ito's palette with yellow and grey for black, each with a hatch of its own.
 FILLS = ("#56B4E9", "#D55E00", "#F0E442", "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#BBBBBB")
-HATCHES = ("", "////", "....", "\\\\\\\\", "xxxx", "----", "||||", "++++")
+HATCHES = ("", "////", "..", "\\\\\\\\", "xxxx", "----", "||||", "++++")
 PITCH, BAR, NAME, LINE = 0.62, 0.26, 0.21, 0.14
 """Inches: from bar to bar, the height of a bar, of the line above it, and of a line of times below it."""
 DETAILED, DETAIL = 8, 2
 """Up to so many bars have their times written below them, in so many lines."""
+TICKS = 7.5
+"""The most steps that the axis of shares is divided into."""
 ROOM = 0.10
 """Share of the width that is left free on the right of the longest bar."""
 
@@ -75,7 +77,8 @@ def draw_panel(axes: Axes, chart: Chart, fills: Mapping[str, Fill]) -> None:
         if len(bars) <= DETAILED:
             _draw_times(axes, chart, kernel, top + NAME + BAR + (0.2 if kernel.ratio is not None else 0.11), wide)
     axes.set_yticks([])
-    step = 0.25 if reach < 2 else 0.5 if reach < 5 else 1.0 if reach < 10 else max(1.0, reach // 8)
+    steps = (0.25, 0.5, *(digit * 10**power for power in range(9) for digit in (1, 2, 5)))
+    step = next(step for step in steps if reach / step <= TICKS)
     ticks = [step * place for place in range(int(0.98 * reach / step) + 1)]
     axes.set_xticks(ticks, [f"{round(tick * 100)} %" if tick else "0" for tick in ticks])
     axes.set_xlabel("busy time by resource, share of the predicted latency (beyond 100 %: overlapped)", fontsize=7.5)
