@@ -18,7 +18,7 @@ from attnsim.report.canvas import fitted, plain, wrapped
 from attnsim.report.export import to_csv, write_files
 from attnsim.report.roofline import Chart, Kernel, level_label, limits, resource_label, rows
 from attnsim.report.rooflinepanel import MARKERS, OTHER_MARKER, RING, color_of, line_of, ratio_text
-from attnsim.report.style import COLORS, ENDINGS, FAINT, FONT, INK, LINES, LineStyle, check_ending, figure_bytes
+from attnsim.report.style import BAR, BOUND_BAR, COLORS, ENDINGS, FAINT, FONT, INK, LINES, LineStyle, check_ending, figure_bytes
 from attnsim.report.timepanel import Fill, fills_of
 from attnsim.units import format_quantity
 
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = [
-    "COLORS", "ENDINGS", "FAINT", "INK", "LINES", "MOST", "LineStyle", "check_ending", "draw", "figure_bytes", "limits", "render",
-    "save", "styled",
+    "BAR", "BOUND_BAR", "COLORS", "ENDINGS", "FAINT", "INK", "LINES", "MOST", "LineStyle", "check_ending", "draw", "figure_bytes", "limits",
+    "render", "save", "styled",
 ]  # fmt: skip
 
 MOST = 24

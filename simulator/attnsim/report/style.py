@@ -19,6 +19,8 @@ ENDINGS = (".svg", ".pdf", ".png")
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 LINES: tuple[LineStyle, ...] = ("-", "--", "-.", ":")
 INK, FAINT = "#222222", "#888888"
+# Bars that compare with one another, and the one that binds.
+BAR, BOUND_BAR = "#B8C4CE", "#D55E00"
 FONT = 8.5
 
 
