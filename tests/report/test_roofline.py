@@ -135,6 +135,13 @@ def test_bars_stack_the_times_in_units_of_the_latency() -> None:
     assert [round(patch.get_x(), 9) for patch in filled] == [0, 0.9, 1.2, 1.3]
 
 
+def test_resources_stand_in_one_order_in_all_bars() -> None:
+    other = result("b", sizes={"P": 1}, time_by_resource_s={"l2": 1e-4, "tensor": 5e-4})
+    (_, bars) = draw(charts([report(result("a"), other)]), "0.1.0").axes
+    filled = [patch for patch in bars.patches if patch.get_fill() and patch.get_height() == BAR]
+    assert [round(patch.get_width(), 9) for patch in filled] == [0.9, 0.3, 0.1, 0.4, 0.5, 0.1]
+
+
 def test_a_bound_that_is_no_resource_is_named_all_the_same() -> None:
     (_, bars) = draw(charts([report(result(bound="occupancy"))]), "0.1.0").axes
     assert "1.00 ms, bound by occupancy" in [text.get_text() for text in bars.texts]

@@ -107,9 +107,10 @@ def _draw_title(axes: Axes, chart: Chart, index: int, y: float, wide: float) -> 
 
 
 def _draw_bar(axes: Axes, kernel: Kernel, fills: Mapping[str, Fill], y: float, inches: float) -> None:
-    """Segments in the order of the resources; the value in those that have room. inches: of a bar as long as the latency."""
+    """Segments in the order of the legend, alike in all bars; the value in those that have room. inches: of a bar as long as the latency."""
     start = 0.0
-    for name, seconds in kernel.time_by_resource_s:
+    order = {name: place for place, name in enumerate(fills)}
+    for name, seconds in sorted(kernel.time_by_resource_s, key=lambda item: order[item[0]]):
         share, fill, bound = seconds / kernel.latency_s, fills[name], name == kernel.bound
         axes.barh(
                 y, share, BAR, start, color=fill.color, hatch=fill.hatch or None, edgecolor="white", linewidth=0.5, zorder=2
