@@ -107,7 +107,7 @@ def _draw_title(axes: Axes, chart: Chart, index: int, y: float, wide: float) -> 
 
 
 def _draw_bar(axes: Axes, kernel: Kernel, fills: Mapping[str, Fill], y: float, inches: float) -> None:
-    """Segments in the order of the legend, alike in all bars; the value in those that have room. inches: of a bar as long as the latency."""
+    """Segments in the order of the legend; the value in those that have room. inches: of a bar as long as the latency."""
     start = 0.0
     order = {name: place for place, name in enumerate(fills)}
     for name, seconds in sorted(kernel.time_by_resource_s, key=lambda item: order[item[0]]):
