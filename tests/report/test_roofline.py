@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import csv
-import itertools
+import json
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 from report_fakes import report, result
 
+import attnsim
 from attnsim.errors import UsageError
-from attnsim.report.figure import draw, limits, render, save
-from attnsim.report.placing import box, overlap
+from attnsim.report.export import to_json
+from attnsim.report.figure import MOST, draw, limits, render, save
 from attnsim.report.roofline import Chart, charts, rows
+from attnsim.report.timepanel import BAR
 
 DECODE: dict[str, Any] = {
     "dtype": "bf16",
@@ -112,48 +114,89 @@ def test_the_same_input_gives_the_same_bytes(ending: str, magic: bytes) -> None:
     assert first == second and first.startswith(magic)
 
 
-def label_shapes(axes: Any) -> list[tuple[str, Any]]:
-    """Every text inside one axes as its turned rectangle, in pixels."""
-    shapes = []
-    for text in axes.texts:
-        angle = text.get_rotation()
-        hull = text.get_window_extent()
-        center = ((hull.x0 + hull.x1) / 2, (hull.y0 + hull.y1) / 2)
-        text.set_rotation(0)
-        flat = text.get_window_extent()
-        text.set_rotation(angle)
-        shapes.append((text.get_text(), box(center, flat.width, flat.height, angle)))
-    return shapes
+def test_more_kernels_than_can_be_told_apart_are_refused(tmp_path: Path) -> None:
+    full = charts([report(*(result(f"kernel {i}", sizes={"P": i}) for i in range(MOST + 1)))])
+    with pytest.raises(UsageError, match=f"{MOST + 1} kernels on toy; a roofline shows at most {MOST}"):
+        save(full, tmp_path / "r.svg", "0.1.0")
+    assert list(tmp_path.iterdir()) == []
 
 
-def many() -> tuple[Chart, ...]:
-    return charts(
-        [report(*(result(f"kernel {i}", latency_s=1e-3 * 1.2**i, bytes={"hbm": 2e8 * 1.5**i, "l2": 2e9, "smem": 1e10}) for i in range(9)))]
-    )
-
-
-@pytest.mark.parametrize("made", [lambda: charts([report()]), three, many], ids=["one", "three", "many"])
-def test_no_label_lies_over_another_and_all_stay_in_the_picture(made: Any) -> None:
-    figure = draw(made(), "0.1.0")
-    for axes in figure.axes:
-        labels = label_shapes(axes)
-        assert len(labels) >= 6
-        for (one, first), (two, second) in itertools.combinations(labels, 2):
-            assert not overlap(first, second), (one, two)
-        for name, shape in labels:
-            assert all(0 <= x <= figure.bbox.width and 0 <= y <= figure.bbox.height for x, y in shape), name
-
-
-def test_labels_carry_name_and_value_and_follow_the_slope() -> None:
-    (roofline, _) = draw(charts([report()]), "0.1.0").axes
-    angles = {text.get_text(): text.get_rotation() for text in roofline.texts}
-    assert angles["tensor bf16  1.00 PFLOP/s"] == 0
-    assert 10 < angles["DRAM  2.00 TB/s"] < 80
-    assert angles["DRAM  2.00 TB/s"] == pytest.approx(angles["SMEM  30.0 TB/s"], abs=0.5)
-    assert "ridge DRAM  500 FLOP/B" in angles
-
-
-def test_the_bound_is_named_on_its_bar() -> None:
+def test_the_bound_is_named_beside_its_bar_and_every_time_is_written() -> None:
     (_, bars) = draw(charts([report()]), "0.1.0").axes
     texts = [text.get_text() for text in bars.texts]
-    assert " 900 us, 90 %  bound" in texts and sum("bound" in text for text in texts) == 1
+    assert "1.00 ms, bound by tensor 90 %" in texts and sum("bound" in text for text in texts) == 1
+    assert "tensor 900 us, L2 400 us, sfu 300 us, DRAM 100 us" in texts
+
+
+def test_bars_stack_the_times_in_units_of_the_latency() -> None:
+    (_, bars) = draw(charts([report()]), "0.1.0").axes
+    filled = [patch for patch in bars.patches if patch.get_fill() and patch.get_height() == BAR]
+    assert [round(patch.get_width(), 9) for patch in filled] == [0.9, 0.3, 0.1, 0.4]
+    assert [round(patch.get_x(), 9) for patch in filled] == [0, 0.9, 1.2, 1.3]
+
+
+def test_resources_stand_in_one_order_in_all_bars() -> None:
+    other = result("b", sizes={"P": 1}, time_by_resource_s={"l2": 1e-4, "tensor": 5e-4})
+    (_, bars) = draw(charts([report(result("a"), other)]), "0.1.0").axes
+    filled = [patch for patch in bars.patches if patch.get_fill() and patch.get_height() == BAR]
+    assert [round(patch.get_width(), 9) for patch in filled] == [0.9, 0.3, 0.1, 0.4, 0.5, 0.1]
+
+
+def test_a_bound_that_is_no_resource_is_named_all_the_same() -> None:
+    (_, bars) = draw(charts([report(result(bound="occupancy"))]), "0.1.0").axes
+    assert "1.00 ms, bound by occupancy" in [text.get_text() for text in bars.texts]
+
+
+def test_kernels_without_matmul_flops_have_a_bar_but_no_point_and_the_figure_says_so() -> None:
+    made = charts([report(result("a"), result("norm", flops=0, sizes={"P": 1}))])
+    figure = draw(made, "0.1.0")
+    assert "without matmul FLOPs, so without a point: 2" in [text.get_text() for text in figure.texts]
+    assert [row["level"] for row in rows(made) if row["name"] == "norm"] == [""]
+
+
+def test_a_name_is_drawn_as_it_is_written() -> None:
+    name = "a $x_$ % {} \\frac <script>"
+    figure = draw(charts([report(result(name))]), "0.1.0")
+    assert any(text.get_text().startswith(f"1  {name}") for text in figure.texts)
+    render(charts([report(result(name))]), "svg", "0.1.0")
+
+
+def test_a_chart_as_json_holds_roofs_points_and_limits() -> None:
+    (chart,) = charts([attnsim.run("llama3-8b-prefill", "h100_sxm")])
+    data = json.loads(to_json(chart.to_dict()))
+    assert data["power"][0]["limit_w"] == 700 and data["power"][0]["curve"][-1][1] == pytest.approx(868e12, rel=0.01)
+    assert data["kernels"][0]["points"][0]["level"] == "hbm" and data["kernels"][0]["measured"] is None
+    assert {roof["name"] for roof in data["roofs"]} == {"tensor bf16", "vector fp32"}
+
+
+def test_a_layer_gives_a_kernel_a_step() -> None:
+    report_ = attnsim.run("fusemax-bert-encoder", "fusemax_cloud")
+    (chart,) = charts([report_])
+    assert [kernel.name for kernel in chart.kernels] == [f"fusemax-bert-encoder: {step}" for step in ("attention", "linear")]
+    assert sum(kernel.latency_s for kernel in chart.kernels) == pytest.approx(report_.results[0].latency_s)
+
+
+def test_arrays_have_the_peak_of_all_of_them_and_of_the_small_ones() -> None:
+    (chart,) = charts([attnsim.run("fusemax-bert-attention", "fusemax_cloud")])
+    assert {roof.name: roof.flops_per_s for roof in chart.roofs} == {
+        "pe2d + pe1d fp16": 2 * (256 * 256 + 256) * 940e6, "pe1d fp16": 2 * 256 * 940e6,
+    }  # fmt: skip
+    assert [(one.level, one.used) for one in chart.diagonals] == [("dram", True)] and chart.power == ()
+    assert [level for level, _ in chart.kernels[0].points()] == ["dram", "buffer"]
+    assert chart.kernels[0].flops_per_s <= chart.top.flops_per_s
+
+
+def test_a_model_gives_its_step_on_one_device_and_the_parts_with_matrix_products() -> None:
+    report_ = attnsim.run("llama3-70b-serving", "h100_sxm")
+    (chart,) = charts([report_])
+    (answer,) = report_.results
+    whole, *parts = chart.kernels
+    assert whole.latency_s == pytest.approx(answer.latency_s) and whole.flops == pytest.approx(answer.flops / answer.gpus)
+    assert dict(whole.bytes)["hbm"] == pytest.approx(answer.bytes["hbm"] / answer.gpus)
+    assert sum(part.flops for part in parts) == pytest.approx(whole.flops)
+    assert {part.name.split(": ")[1] for part in parts} == {"projections", "attention", "ffn", "head"}
+
+
+def test_a_model_on_several_machines_is_refused() -> None:
+    with pytest.raises(UsageError, match="whose parts are not kernels of one machine; a roofline draws kernels, layers and colocated"):
+        charts([attnsim.run("step3-afd", "h800")])

@@ -105,8 +105,10 @@ def known_names(*kinds: Kind | None) -> list[str]:
     return [word for kind in wanted for entry in entries(kind) for word in (entry.name, *entry.aliases)]
 
 
-def split(names: Sequence[str], example: str) -> tuple[list[str], list[str]]:
-    """The words of the command line as workloads and machines, each in the order given. `example`: a command line that is right.
+def split(names: Sequence[str], example: str, *, workload: bool = True) -> tuple[list[str], list[str]]:
+    """The words of the command line as workloads and machines, each in the order given.
+
+    example: a command line that is right; workload: whether there has to be one.
 
     Raises: SpecError for a name that is neither, UsageError when one of the two is missing.
     """
@@ -119,7 +121,7 @@ def split(names: Sequence[str], example: str) -> tuple[list[str], list[str]]:
         if not kinds & set(ROLES):
             raise UsageError(f"{name!r} is a {min(kinds)}; {example.split()[1]} takes workloads and machines")
         (archs if "arch" in kinds else workloads).append(name)
-    if not workloads or not archs:
+    if (workload and not workloads) or not archs:
         raise UsageError(f"{'a machine' if workloads else 'a workload'} is missing; write for example {example}")
     return workloads, archs
 

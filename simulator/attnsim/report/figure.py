@@ -1,54 +1,63 @@
-"""Draws roofline charts with matplotlib: log-log roofs and points on the left, time per resource on the right.
+"""Draws roofline charts with matplotlib: a row per machine, log-log roofs and points on the left, time per resource on the right.
 
 The same inputs give the same bytes: no dates, no random ids, no global state (pyplot is not used).
 """
 
 from __future__ import annotations
 
-import io
-import math
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from attnsim.errors import UsageError
-from attnsim.evaluate.render import digits3
+from attnsim.report import rooflinepanel, timepanel
+from attnsim.report.canvas import fitted, plain, wrapped
 from attnsim.report.export import to_csv, write_files
-from attnsim.report.placing import Placer, Point, Shape, box
-from attnsim.report.roofline import Chart, Diagonal, Kernel, level_label, rows
+from attnsim.report.roofline import Chart, Kernel, level_label, limits, resource_label, rows
+from attnsim.report.rooflinepanel import MARKERS, OTHER_MARKER, RING, color_of, line_of, ratio_text
+from attnsim.report.style import BAR, BOUND_BAR, COLORS, ENDINGS, FAINT, FONT, INK, LINES, LineStyle, check_ending, figure_bytes
+from attnsim.report.timepanel import Fill, fills_of
 from attnsim.units import format_quantity
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-LineStyle: TypeAlias = Literal["-", "--", "-.", ":"]
-ENDINGS = (".svg", ".pdf", ".png")
+__all__ = [
+    "BAR", "BOUND_BAR", "COLORS", "ENDINGS", "FAINT", "INK", "LINES", "MOST", "LineStyle", "check_ending", "draw", "figure_bytes", "limits",
+    "render", "save", "styled",
+]  # fmt: skip
 
-# Okabe and Ito's palette, told apart by readers with any colour vision; every use has a number, marker or hatch beside it.
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-LINES: tuple[LineStyle, ...] = ("-", "--", "-.", ":")
-# Marker and its size in points: the outer levels are larger, so that points that fall together all stay visible.
-MARKERS = {"hbm": ("o", 9.5), "dram": ("o", 9.5), "l3": ("D", 7.5), "l2": ("s", 7.0), "l1": ("^", 6.0), "smem": ("^", 6.0)}
-OTHER_MARKER = ("v", 6.0)
-INK, FAINT, BAR, BOUND_BAR = "#222222", "#888888", "#B8C4CE", "#D55E00"
+MOST = 24
+"""Kernels that one chart shows: more of them, and nobody can tell one from another."""
 
 # Inches.
-WIDTH, LEFT, ROOFLINE_WIDTH, GAP, RIGHT = 13.0, 1.1, 6.6, 1.5, 0.3
-TITLE, AXIS, LINE, FOOTER, BAR_PITCH, PANEL = 0.55, 0.60, 0.24, 0.35, 0.27, 4.4
-FONT = 8.5
+WIDTH, LEFT, ROOFLINE_WIDTH, GAP, RIGHT = 13.0, 1.1, 6.35, 0.4, 0.3
+BARS_LEFT = LEFT + ROOFLINE_WIDTH + GAP
+BARS_WIDTH = WIDTH - RIGHT - BARS_LEFT
+TITLE, AXIS, LINE, FOOTER, PANEL, TALL, BELOW = 0.55, 0.55, 0.21, 0.22, 4.9, 7.0, 0.25
+SAMPLE, BETWEEN = 0.32, 0.17
+"""Inches of a line or fill that a legend shows, and between its entries."""
+PROVISIONAL = 12.0
 
 
-def check_ending(path: Path) -> None:
-    """Raises UsageError for a name that is no figure's."""
-    if path.suffix.lower() not in ENDINGS:
-        raise UsageError(f"cannot draw {str(path)!r}: end the name in {', '.join(ENDINGS)}")
+@contextmanager
+def styled() -> Iterator[None]:
+    """The width of a text must be the same in every format: no hinting, which rounds letters to pixels. Letters no font has are boxes."""
+    import matplotlib
+
+    with matplotlib.rc_context({"font.size": FONT, "text.hinting": "none", "hatch.linewidth": 0.6}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from", UserWarning)
+        yield
 
 
 def save(charts: Sequence[Chart], path: Path, version: str) -> Path:
     """Write the figure (SVG, PDF or PNG by the path's ending) and its data as CSV beside it; return the CSV's path.
 
-    Both files appear whole or neither does. Raises: UsageError for another ending.
+    Both files appear whole or neither does. Raises: UsageError for another ending, and for more kernels than a chart shows.
     """
     check_ending(path)
     data = path.with_suffix(".csv")
@@ -58,293 +67,216 @@ def save(charts: Sequence[Chart], path: Path, version: str) -> Path:
 
 
 def render(charts: Sequence[Chart], format_: str, version: str) -> bytes:
-    """The figure as bytes of an SVG, PDF or PNG file; the same input gives the same bytes."""
-    return figure_bytes(lambda: draw(charts, version), format_)
+    """The figure as bytes of an SVG, PDF or PNG file; the same input gives the same bytes. Raises UsageError for too many kernels."""
+    for chart in charts:
+        if len(chart.kernels) > MOST:
+            raise UsageError(f"{len(chart.kernels)} kernels on {chart.arch}; a roofline shows at most {MOST}: draw fewer at a time")
+    with styled():
+        return figure_bytes(lambda: draw(charts, version), format_)
 
 
-def figure_bytes(make: Callable[[], Figure], format_: str, dpi: int = 150) -> bytes:
-    """A figure as bytes of an SVG, PDF or PNG file: no dates, no random ids. dpi: pixels an inch of PNG."""
-    import matplotlib
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A chart's part of the figure. Inches: of the roofline, of the bars, of all of it; notes and keys are the lines below them."""
 
-    silent: dict[str, dict[str, Any]] = {
-        "svg": {"Date": None, "Creator": "attnsim"},
-        "pdf": {"CreationDate": None, "ModDate": None, "Creator": "attnsim", "Producer": "attnsim"},
-        "png": {"Software": "attnsim"},
-    }
-    with matplotlib.rc_context({"svg.hashsalt": "attnsim", "font.size": FONT, "pdf.fonttype": 42}):
-        buffer = io.BytesIO()
-        make().savefig(buffer, format=format_, dpi=dpi, metadata=silent[format_])
-    return buffer.getvalue()
+    chart: Chart
+    panel: float
+    bars: float
+    height: float
+    axes: tuple[Axes, Axes | None]
+    notes: Sequence[str]
+    markers: Sequence[Sequence[Entry]]
+    keys: Sequence[Sequence[Entry]]
 
 
 def draw(charts: Sequence[Chart], version: str) -> Figure:
     """The figure: one row of two panels per machine."""
+    with styled():
+        return _draw(charts, version)
+
+
+def _draw(charts: Sequence[Chart], version: str) -> Figure:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    panels = [max(PANEL, BAR_PITCH * _bar_rows(chart) + 0.3) for chart in charts]
-    legends = [LINE * (len(chart.kernels) + 1) for chart in charts]
-    height = FOOTER + sum(TITLE + panel + AXIS + legend for panel, legend in zip(panels, legends, strict=True))
-    figure = Figure(figsize=(WIDTH, height))
+    # The height is known only once the labels that find no room are: panels are drawn in inches, then moved to their places.
+    figure = Figure(figsize=(WIDTH, PROVISIONAL))
     FigureCanvasAgg(figure)
+    fills = fills_of(charts)
+    rows_ = [_draw_panels(figure, chart, fills) for chart in charts]
+    inputs = list(dict.fromkeys(text for chart in charts for text in chart.inputs))
+    words = [*(f"{text};" for text in (f"attnsim {version}", *inputs[:-1])), inputs[-1]]
+    footer = wrapped(figure, words, WIDTH - LEFT - RIGHT, fontsize=6.5)
+    height = FOOTER + 0.14 * len(footer) + sum(row.height for row in rows_)
+    figure.set_size_inches(WIDTH, height)
     top = height
-    for chart, panel, legend in zip(charts, panels, legends, strict=True):
-        bottom = top - TITLE - panel
-        roofline = figure.add_axes((LEFT / WIDTH, bottom / height, ROOFLINE_WIDTH / WIDTH, panel / height))
-        bars_left = LEFT + ROOFLINE_WIDTH + GAP
-        bars = figure.add_axes((bars_left / WIDTH, bottom / height, (WIDTH - RIGHT - bars_left) / WIDTH, panel / height))
-        dtypes = ", ".join(dict.fromkeys(kernel.dtype for kernel in chart.kernels))
-        figure.text(LEFT / WIDTH, (top - 0.32) / height, f"{chart.title}: {dtypes}, dense peak", fontsize=11, fontweight="bold", color=INK)
-        _draw_roofline(roofline, chart)
-        _draw_bars(bars, chart)
-        _draw_legend(figure, chart, (bottom - AXIS) / height, LINE / height)
-        top = bottom - AXIS - legend
-    inputs = "; ".join(dict.fromkeys(text for chart in charts for text in chart.inputs))
-    figure.text(LEFT / WIDTH, 0.12 / height, f"attnsim {version}; {inputs}", fontsize=6.5, color=FAINT)
+    for row in rows_:
+        _move(row.axes[0], LEFT, top - TITLE - row.panel, ROOFLINE_WIDTH, row.panel)
+        if row.axes[1] is not None:
+            _move(row.axes[1], BARS_LEFT, top - TITLE - row.bars, BARS_WIDTH, row.bars)
+            _draw_entries(figure, row.keys, (BARS_LEFT, top - TITLE - row.bars - AXIS))
+        dtypes = ", ".join(dict.fromkeys(kernel.dtype for kernel in row.chart.kernels))
+        heading = fitted(figure, f"{row.chart.title}: {dtypes}, dense peak", WIDTH - LEFT - RIGHT, fontsize=11, fontweight="bold")
+        _write(figure, (LEFT, top - 0.3), heading, fontsize=11, fontweight="bold")
+        _draw_legend(figure, row, top - TITLE - row.panel - AXIS)
+        top -= row.height
+    for index, line in enumerate(reversed(footer)):
+        _write(figure, (LEFT, 0.16 + 0.14 * index), line, fontsize=6.5, color=FAINT)
     return figure
 
 
-def limits(chart: Chart) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Axis limits ((x low, x high) in FLOP/B, (y low, y high) in FLOP/s) that hold every point and every ridge with room for labels."""
-    ridges = [chart.ridge(diagonal) for diagonal in chart.diagonals]
-    xs = [*ridges, *(x for kernel in chart.kernels for _, x in kernel.points())] or [1.0]
-    ys = [*(roof.flops_per_s for roof in chart.roofs), *(kernel.flops_per_s for kernel in chart.kernels if kernel.flops > 0)]
-    low_x, high_x = min(xs) / 8, max(xs) * 8
-    # The diagonals enter from the left edge; low enough to show a piece of each.
-    low_y = min([min(ys) / 6, *(diagonal.bytes_per_s * low_x * 2 for diagonal in chart.diagonals)])
-    return (low_x, high_x), (max(low_y, max(ys) / 1e6), max(ys) * 4)
+def _draw_panels(figure: Figure, chart: Chart, fills: Mapping[str, Fill]) -> _Row:
+    bars = timepanel.panel_height(chart)
+    markers = _rows_of(figure, _marker_entries(chart), ROOFLINE_WIDTH)
+    named = {name for kernel in chart.kernels for name, _ in kernel.time_by_resource_s}
+    entries = [Entry(plain(resource_label(chart, name)), fill=fill) for name, fill in fills.items() if name in named]
+    keys = _rows_of(figure, entries, BARS_WIDTH)
+    below = AXIS + LINE * (len(markers) + len(chart.kernels)) + BELOW
+    right = bars + AXIS + LINE * len(keys) + BELOW
+    panel = min(max(right - below, PANEL), TALL)
+    left = figure.add_axes((0, 0, 1, 1))
+    _move(left, LEFT, 1.0, ROOFLINE_WIDTH, panel)
+    texts = [f"all of them: {chart.shared}"] if chart.shared else []
+    texts += rooflinepanel.draw_panel(left, chart)
+    notes = [line for text in texts for line in wrapped(figure, text.split(), ROOFLINE_WIDTH)]
+    height = TITLE + max(panel + below + LINE * len(notes), right)
+    if not timepanel.barred(chart):
+        return _Row(chart, panel, bars, height, (left, None), notes, markers, keys)
+    other = figure.add_axes((0, 0, 1, 1))
+    _move(other, BARS_LEFT, 1.0, BARS_WIDTH, bars)
+    timepanel.draw_panel(other, chart, fills)
+    return _Row(chart, panel, bars, height, (left, other), notes, markers, keys)
 
 
-def _bar_rows(chart: Chart) -> int:
-    return sum(len(kernel.time_by_resource_s) + 2 for kernel in chart.kernels)
+def _move(axes: Axes, left: float, bottom: float, width: float, height: float) -> None:
+    """Put axes at a place given in inches."""
+    figure: Any = axes.figure
+    across, up = figure.get_size_inches()
+    axes.set_position((left / across, bottom / up, width / across, height / up))
 
 
-def _color(index: int) -> str:
-    return COLORS[index % len(COLORS)]
+def _legend_text(kernel: Kernel) -> str:
+    """What stands behind a kernel's name: its times and rates."""
+    said = [format_quantity(kernel.latency_s, "s")]
+    if kernel.flops:
+        said.append(format_quantity(kernel.flops_per_s, "FLOP/s"))
+    if kernel.measured is not None and kernel.ratio is not None:
+        count = len(kernel.measured.lines)
+        median = f" (median of {count})" if count > 1 else ""
+        said.append(f"measured {format_quantity(kernel.measured.seconds, 's')} {ratio_text(kernel.ratio)}{median}")
+    else:
+        said.append(f"lower bound {format_quantity(kernel.lower_bound_s, 's')}")
+    return ": " + ", ".join(said)
 
 
-def _engineering(unit: str) -> Any:
-    from matplotlib.ticker import FuncFormatter
-
-    return FuncFormatter(lambda value, _position: format_quantity(value, unit, digits=1))
-
-
-def _draw_roofline(axes: Axes, chart: Chart) -> None:
-    (low_x, high_x), (low_y, high_y) = limits(chart)
-    axes.set_xscale("log")
-    axes.set_yscale("log")
-    axes.set_xlim(low_x, high_x)
-    axes.set_ylim(low_y, high_y)
-    axes.set_xlabel("arithmetic intensity, FLOP/B")
-    axes.set_ylabel("achieved rate")
-    axes.yaxis.set_major_formatter(_engineering("FLOP/s"))
-    axes.grid(True, which="major", color="#E6E6E6", linewidth=0.6)
-    axes.minorticks_off()
-    axes.set_axisbelow(True)
-    placer = _Canvas(axes)
-    own: dict[str, Shape] = {}
-    for diagonal in chart.diagonals:
-        start, end = _ends(diagonal, chart, low_x, low_y)
-        axes.plot(*zip(start, end, strict=True), color=INK if diagonal.used else FAINT, linewidth=1.2 if diagonal.used else 0.8)
-        own[diagonal.level] = placer.segment(start, end)
-    for roof in chart.roofs:
-        left = max(low_x, min([roof.flops_per_s / diagonal.bytes_per_s for diagonal in chart.diagonals], default=low_x))
-        axes.plot([left, high_x], [roof.flops_per_s] * 2, color=INK, linewidth=1.6 if roof is chart.top else 1.0)
-        own[roof.name] = placer.segment((left, roof.flops_per_s), (high_x, roof.flops_per_s))
-    counted = [diagonal for diagonal in chart.diagonals if diagonal.used]
-    for diagonal in counted:
-        own[f"ridge {diagonal.level}"] = _draw_ridge(axes, placer, chart, diagonal, low_y)
-    for index, kernel in enumerate(chart.kernels):
-        _draw_points(axes, placer, index, kernel)
-    for roof in chart.roofs:
-        label = f"{roof.name}  {format_quantity(roof.flops_per_s, 'FLOP/s')}"
-        placer.along(own[roof.name], label, [0.97, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3])
-    for diagonal in chart.diagonals:
-        label = f"{diagonal.name}  {format_quantity(diagonal.bytes_per_s, 'B/s')}"
-        placer.along(own[diagonal.level], label, [0.5, 0.6, 0.4, 0.7, 0.3, 0.8, 0.2, 0.9, 0.1])
-    for diagonal in counted:
-        label = f"ridge {diagonal.name}  {digits3(chart.ridge(diagonal))} FLOP/B"
-        placer.upright(own[f"ridge {diagonal.level}"], label)
-    for index, kernel in enumerate(chart.kernels):
-        if kernel.points():
-            placer.beside([(x, kernel.flops_per_s) for _, x in kernel.points()], str(index + 1), _color(index))
+def _draw_legend(figure: Figure, row: _Row, top: float) -> None:
+    """Levels by marker, kernels by number, colour and line, then notes; under the roofline, where it covers nothing. Inches."""
+    _draw_entries(figure, row.markers, (LEFT, top))
+    y = top - (len(row.markers) + 0.5) * LINE
+    for index, kernel in enumerate(row.chart.kernels):
+        _sample(figure, (LEFT, y), color=color_of(index), linestyle=line_of(index), linewidth=1.5)
+        known = (kernel.schedule, kernel.dtype) if kernel.time_by_resource_s else ()  # parts of a model share them
+        what = kernel.label or ", ".join((kernel.name, *known))
+        room = ROOFLINE_WIDTH - SAMPLE - 0.08
+        said = fitted(figure, _legend_text(kernel), room * 0.7)
+        name = fitted(figure, f"{index + 1}  {what}", room - width_of(figure, said))
+        _write(figure, (LEFT + SAMPLE + 0.08, y), name + said)
+        y -= LINE
+    for line in row.notes:
+        _write(figure, (LEFT, y), line, color="#555555")
+        y -= LINE
 
 
-def _ends(diagonal: Diagonal, chart: Chart, low_x: float, low_y: float) -> tuple[Point, Point]:
-    start = max(low_x, low_y / diagonal.bytes_per_s)
-    return (start, start * diagonal.bytes_per_s), (chart.ridge(diagonal), chart.top.flops_per_s)
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A sample with its meaning: a marker, a line or a fill; or a text alone."""
+
+    text: str
+    marker: Mapping[str, Any] | None = None
+    line: Mapping[str, Any] | None = None
+    fill: Fill | None = None
+
+    @property
+    def sample(self) -> float:
+        """Inches before the text."""
+        return 0.26 if self.marker else SAMPLE + 0.07 if self.line or self.fill else 0.0
 
 
-def _draw_ridge(axes: Axes, placer: _Canvas, chart: Chart, diagonal: Diagonal, low_y: float) -> Shape:
-    x, y = chart.ridge(diagonal), chart.top.flops_per_s
-    axes.plot([x, x], [low_y, y], color=FAINT, linewidth=0.7, linestyle=(0, (1, 2)))
-    axes.plot([x], [y], marker="d", markersize=5, color=INK)
-    return placer.segment((x, low_y), (x, y))
-
-
-def _draw_points(axes: Axes, placer: _Canvas, index: int, kernel: Kernel) -> None:
-    points = kernel.points()
-    if not points:
-        return
-    xs = [x for _, x in points]
-    axes.plot(
-        [min(xs), max(xs)], [kernel.flops_per_s] * 2, color=_color(index), linewidth=0.9, linestyle=LINES[index % len(LINES)], zorder=3
-    )
-    placer.segment((min(xs), kernel.flops_per_s), (max(xs), kernel.flops_per_s))
-    for level, x in sorted(points, key=lambda point: -MARKERS.get(point[0], OTHER_MARKER)[1]):
+def _marker_entries(chart: Chart) -> list[Entry]:
+    """What the markers and the dashed line mean."""
+    levels = list(dict.fromkeys(level for kernel in chart.kernels for level, _ in kernel.points()))
+    entries = [Entry("bytes at")] if levels else []
+    for level in levels:
         marker, size = MARKERS.get(level, OTHER_MARKER)
-        axes.plot(
-            [x], [kernel.flops_per_s], marker, color=_color(index), markersize=size, markeredgecolor="white", markeredgewidth=0.8, zorder=4
-        )
-        placer.dot((x, kernel.flops_per_s), size * axes.figure.dpi / 72 + 2)
+        entries.append(Entry(level_label(level), marker={"marker": marker, "color": FAINT, "markersize": size}))
+    if any(kernel.measured for kernel in chart.kernels) and levels:
+        marker, size = MARKERS.get(levels[0], OTHER_MARKER)
+        hollow = {"marker": marker, "markerfacecolor": "none", "markeredgecolor": "#666666", "markeredgewidth": 1.3}
+        entries.append(Entry("hollow: measured, × of the predicted rate", marker={**hollow, "markersize": size + RING}))
+    (low, high), _ = limits(chart)
+    if any(chart.curve(limit, low, high) for limit in chart.power):
+        said = f"board power {chart.power[0].limit_w:.0f} W, by FLOP/B of {level_label(chart.diagonals[0].level)}"
+        entries.append(Entry(said, line=rooflinepanel.LIMIT))
+    if rooflinepanel.limiting(chart):
+        entries.append(Entry("what special functions alone allow a kernel", line=rooflinepanel.CEILING))
+    return entries
 
 
-def _draw_bars(axes: Axes, chart: Chart) -> None:
-    """Time of each resource as a share of the latency; the bound is named, coloured and hatched."""
-    row, reach = 0.0, 1.0
-    for index, kernel in enumerate(chart.kernels):
-        axes.text(
-            0.0,
-            row,
-            f"{index + 1}  {kernel.name}: {format_quantity(kernel.latency_s, 's')}",
-            fontweight="bold",
-            color=_color(index),
-            va="center",
-        )
-        row += 1
-        for resource, seconds in sorted(kernel.time_by_resource_s, key=lambda item: -item[1]):
-            bound = resource == kernel.bound
-            share = seconds / kernel.latency_s
-            axes.barh(
-                row, share, height=0.7, color=BOUND_BAR if bound else BAR, hatch="//" if bound else None, edgecolor="white", linewidth=0
-            )
-            text = f" {format_quantity(seconds, 's')}, {'<1' if 0 < share < 0.01 else round(share * 100)} %" + ("  bound" if bound else "")
-            label = axes.text(share, row, text, va="center", fontweight="bold" if bound else "normal", color=INK)
-            # The axis must end far enough right for the text behind each bar.
-            room = 1 - label.get_window_extent().width / axes.get_window_extent().width
-            reach = max(reach, share / max(room, 0.2))
-            axes.annotate(resource, (0, row), (-4, 0), textcoords="offset points", va="center", ha="right", color=INK)
-            row += 1
-        row += 1
-    axes.set_xlim(0, reach * 1.02)
-    axes.set_ylim(row - 0.9, -0.8)
-    axes.set_yticks([])
-    axes.set_xticks([0, 0.25, 0.5, 0.75, 1.0], ["0", "25 %", "50 %", "75 %", "100 %"])
-    axes.axvline(1.0, color=FAINT, linewidth=0.7, linestyle=(0, (1, 2)), zorder=0)
-    axes.set_xlabel("time a resource is busy, share of latency")
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
+def _rows_of(figure: Figure, entries: Sequence[Entry], inches: float) -> list[list[Entry]]:
+    """Entries of a legend in rows of at most so many inches."""
+    found: list[list[Entry]] = []
+    room = 0.0
+    for entry in entries:
+        width = entry.sample + width_of(figure, entry.text) + BETWEEN
+        if width > room or not found:
+            found.append([])
+            room = inches
+        found[-1].append(entry)
+        room -= width
+    return found
 
 
-def _draw_legend(figure: Figure, chart: Chart, top: float, pitch: float) -> None:
-    """Kernels by number, colour and line; levels by marker. Under the panels, where it covers nothing."""
+def _draw_entries(figure: Figure, entries: Sequence[Sequence[Entry]], place: tuple[float, float]) -> None:
+    """Rows of a legend from a place down."""
+    for row, several in enumerate(entries):
+        x, y = place[0], place[1] - (row + 0.5) * LINE
+        for entry in several:
+            if entry.marker:
+                _sample(figure, (x + 0.09, y), 0.0, linestyle="none", **entry.marker)
+            elif entry.line:
+                _sample(figure, (x, y), **entry.line)
+            elif entry.fill:
+                _fill(figure, (x, y), entry.fill)
+            x += entry.sample
+            x += _write(figure, (x, y), entry.text) + BETWEEN
+
+
+def width_of(figure: Figure, text: str) -> float:
+    """Inches that a text takes."""
+    probe = figure.text(0.0, 0.0, text, parse_math=False)
+    width = float(probe.get_window_extent().width) / figure.dpi
+    probe.remove()
+    return width
+
+
+def _write(figure: Figure, place: tuple[float, float], text: str, **style: Any) -> float:
+    """A text at inches of the figure; its width."""
+    up = figure.get_figheight()
+    written = figure.text(place[0] / WIDTH, place[1] / up, text, va="center", parse_math=False, **{"color": INK, **style})
+    return float(written.get_window_extent().width) / figure.dpi
+
+
+def _sample(figure: Figure, place: tuple[float, float], length: float = SAMPLE, **style: Any) -> None:
     from matplotlib.lines import Line2D
 
-    levels = list(dict.fromkeys(level for kernel in chart.kernels for level, _ in kernel.points()))
-    handles = [
-        Line2D([], [], color=FAINT, marker=MARKERS.get(level, OTHER_MARKER)[0], linestyle="none", label=f"bytes at {level_label(level)}")
-        for level in levels
-    ]
-    x = LEFT / WIDTH
-    if handles:
-        legend = figure.legend(
-            handles=handles,
-            loc="center left",
-            bbox_to_anchor=(x, top - pitch / 2),
-            ncols=len(handles),
-            frameon=False,
-            borderpad=0,
-            borderaxespad=0,
-        )
-        legend.set_zorder(5)
-    for index, kernel in enumerate(chart.kernels):
-        y = top - (index + 1.5) * pitch
-        sample = Line2D(
-            [x, x + 0.03], [y, y], color=_color(index), linestyle=LINES[index % len(LINES)], linewidth=1.5, transform=figure.transFigure
-        )
-        figure.add_artist(sample)
-        text = (
-            f"{index + 1}  {kernel.name}, {kernel.schedule}, {kernel.dtype}: {format_quantity(kernel.latency_s, 's')}, "
-            f"{format_quantity(kernel.flops_per_s, 'FLOP/s')}, bound by {kernel.bound}; "
-            f"lower bound {format_quantity(kernel.lower_bound_s, 's')}"
-        )
-        figure.text(x + 0.037, y, text, va="center", color=INK)
+    xs, ys = [place[0] / WIDTH, (place[0] + length) / WIDTH], [place[1] / figure.get_figheight()] * 2
+    figure.add_artist(Line2D(xs[: 2 if length else 1], ys[: 2 if length else 1], transform=figure.transFigure, **style))
 
 
-class _Canvas:
-    """Draws labels on one axes where the placer finds room; coordinates in are data, shapes are pixels of the figure."""
+def _fill(figure: Figure, place: tuple[float, float], fill: Fill) -> None:
+    from matplotlib.patches import Rectangle
 
-    def __init__(self, axes: Axes) -> None:
-        self.axes = axes
-        edge = axes.get_window_extent()
-        self.placer = Placer(((edge.x0, edge.y0), (edge.x1, edge.y0), (edge.x1, edge.y1), (edge.x0, edge.y1)))
-
-    def pixel(self, point: Point) -> Point:
-        x, y = self.axes.transData.transform(point)
-        return float(x), float(y)
-
-    def segment(self, start: Point, end: Point) -> Shape:
-        shape = (self.pixel(start), self.pixel(end))
-        self.placer.add(shape)
-        return shape
-
-    def dot(self, point: Point, size: float) -> None:
-        self.placer.add(box(self.pixel(point), size, size))
-
-    def _size(self, text: str) -> tuple[float, float]:
-        probe = self.axes.text(0.5, 0.5, text, transform=self.axes.transAxes)
-        extent = probe.get_window_extent()
-        probe.remove()
-        return extent.width + 3, extent.height
-
-    def _write(self, text: str, shape: Shape, degrees: float, **style: Any) -> None:
-        center = (sum(x for x, _ in shape) / 4, sum(y for _, y in shape) / 4)
-        x, y = self.axes.transData.inverted().transform(center)
-        self.axes.text(x, y, text, rotation=degrees, ha="center", va="center", rotation_mode="anchor", zorder=5, **style)
-
-    def along(self, line: Shape, text: str, steps: Sequence[float]) -> None:
-        """A label on a line, turned to its slope: above it, else below, at the first step that is free."""
-        (x0, y0), (x1, y1) = line
-        width, height = self._size(text)
-        length = math.hypot(x1 - x0, y1 - y0)
-        degrees = math.degrees(math.atan2(y1 - y0, x1 - x0))
-        across = (-(y1 - y0) / length, (x1 - x0) / length)
-        shapes = []
-        for side in (1, -1):
-            offset = side * (height / 2 + 2)
-            for step in steps:
-                # The step runs over the places where the whole label lies beside the line.
-                t = (width / 2 + step * max(0.0, length - width)) / length if length > width else 0.5
-                center = (x0 + t * (x1 - x0) + offset * across[0], y0 + t * (y1 - y0) + offset * across[1])
-                shapes.append(box(center, width, height, degrees))
-        chosen = self.placer.place(shapes, ignore=(line,))
-        if chosen is not None:
-            self._write(text, shapes[chosen], degrees, color=INK)
-
-    def upright(self, line: Shape, text: str) -> None:
-        """A label turned upright beside a vertical line, as low as there is room."""
-        (x, y0), (_, y1) = line
-        width, height = self._size(text)
-        shapes = [
-            box((x + side * (height / 2 + 2), y0 + 4 + width / 2 + step * max(0.0, y1 - y0 - width - 8)), width, height, 90.0)
-            for step in (percent / 100 for percent in range(0, 91, 3))
-            for side in (1, -1)
-        ]
-        chosen = self.placer.place(shapes, ignore=(line,))
-        if chosen is not None:
-            self._write(text, shapes[chosen], 90.0, color=FAINT)
-
-    def beside(self, points: Sequence[Point], text: str, color: str) -> None:
-        """A short tag near one of several points."""
-        width, height = self._size(text)
-        shapes = []
-        for point in points:
-            x, y = self.pixel(point)
-            for angle in (90, 135, 45, 180, 0, 270, 225, 315):
-                for reach in (11.0, 16.0):
-                    shapes.append(
-                        box((x + reach * math.cos(math.radians(angle)), y + reach * math.sin(math.radians(angle))), width, height)
-                    )
-        chosen = self.placer.place(shapes)
-        if chosen is not None:
-            self._write(text, shapes[chosen], 0.0, color=color, fontweight="bold")
+    up = figure.get_figheight()
+    corner = (place[0] / WIDTH, (place[1] - 0.06) / up)
+    style: dict[str, Any] = {"facecolor": fill.color, "hatch": fill.hatch or None, "edgecolor": "white", "linewidth": 0.0}
+    figure.add_artist(Rectangle(corner, SAMPLE / WIDTH, 0.12 / up, transform=figure.transFigure, **style))

@@ -59,16 +59,33 @@ def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list
     return placed
 
 
+def bounds(shape: Shape) -> tuple[float, float, float, float]:
+    """Lowest and highest x, lowest and highest y."""
+    xs, ys = [x for x, _ in shape], [y for _, y in shape]
+    return min(xs), max(xs), min(ys), max(ys)
+
+
 @dataclass(slots=True)
 class Placer:
     """Remembers what is already drawn; gives each new label the first place that is free, or the least crowded one."""
 
     frame: Shape
     taken: list[Shape] = field(default_factory=list)
+    _bounds: list[tuple[float, float, float, float]] = field(default_factory=list)
 
     def add(self, shape: Shape) -> None:
         """Mark a shape as drawn."""
         self.taken.append(shape)
+        self._bounds.append(bounds(shape))
+
+    def hits(self, shape: Shape, ignore: Sequence[Shape] = ()) -> int:
+        """How many drawn shapes it would lie over."""
+        left, right, bottom, top = bounds(shape)
+        return sum(
+            overlap(shape, other)
+            for other, (low_x, high_x, low_y, high_y) in zip(self.taken, self._bounds, strict=True)
+            if low_x < right and left < high_x and low_y < top and bottom < high_y and other not in ignore
+        )
 
     def place(
         self, candidates: Sequence[Shape], ignore: Sequence[Shape] = (), leaders: Sequence[Shape | None] = (), crowded: bool = True
@@ -80,11 +97,11 @@ class Placer:
         """
         best: tuple[int, int] | None = None
         for index, shape in enumerate(candidates):
-            if not self._inside(shape):
+            if not self.inside(shape):
                 continue
             leader = leaders[index] if leaders else None
             parts = [shape] if leader is None else [shape, leader]
-            hits = sum(overlap(part, other) for part in parts for other in self.taken if other not in ignore)
+            hits = sum(self.hits(part, ignore) for part in parts)
             if best is None or hits < best[0]:
                 best = (hits, index)
             if hits == 0:
@@ -97,6 +114,7 @@ class Placer:
             self.add(drawn)
         return best[1]
 
-    def _inside(self, shape: Shape) -> bool:
+    def inside(self, shape: Shape) -> bool:
+        """Whether a shape lies within the frame."""
         (left, bottom), (right, top) = self.frame[0], self.frame[2]
         return all(left <= x <= right and bottom <= y <= top for x, y in shape)
