@@ -15,7 +15,7 @@ _FILE = re.compile(r"# (\S+\.\w+)\n")
 
 @dataclass(frozen=True)
 class Block:
-    """One fenced block. file: the name it goes by, from its title or its first line where that is a comment; line: where its body starts."""
+    """One fenced block. file: the name it goes by, from its title or a comment in its first line; line: where its body starts."""
 
     language: str
     body: str

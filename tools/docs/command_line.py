@@ -6,12 +6,12 @@ import io
 import os
 import shlex
 from contextlib import redirect_stderr, redirect_stdout
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 
-class CommandFailed(Exception):
+class CommandFailedError(Exception):
     """A command of the documentation that does not end well."""
 
 
@@ -23,14 +23,14 @@ def folder() -> Path:
     return Path(_FOLDER.name)
 
 
-@lru_cache(maxsize=None)
+@cache
 def output(line: str) -> str:
-    """What `attnsim ...` prints; raises CommandFailed with its complaint."""
+    """What `attnsim ...` prints; raises CommandFailedError with its complaint."""
     from attnsim.cli.main import main
 
     program, *words = shlex.split(line)
     if program != "attnsim":
-        raise CommandFailed(f"{line!r} is no command of attnsim")
+        raise CommandFailedError(f"{line!r} is no command of attnsim")
     out, err, here = io.StringIO(), io.StringIO(), Path.cwd()
     os.chdir(folder())
     try:
@@ -39,5 +39,5 @@ def output(line: str) -> str:
     finally:
         os.chdir(here)
     if code:
-        raise CommandFailed(f"{line}: exit {code}: {err.getvalue().strip()}")
+        raise CommandFailedError(f"{line}: exit {code}: {err.getvalue().strip()}")
     return out.getvalue().rstrip("\n")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import html
-from functools import lru_cache
+from functools import cache
 
-POINTS = 15.0
+POINTS = 17.0
 """Size of the type in pixels of the page."""
 
 
-@lru_cache(maxsize=None)
+@cache
 def svg(source: str) -> str:
     """One formula, written as TeX: an `<svg>` on one line."""
     from matplotlib import rc_context

@@ -23,9 +23,6 @@ from typing import TYPE_CHECKING, Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "simulator"), str(ROOT / "tools"), str(ROOT / "tools" / "docs")]
 
-from mkdocs.exceptions import PluginError  # noqa: E402
-from mkdocs.structure.files import File, Files  # noqa: E402
-
 import cli_reference  # noqa: E402
 import formulas  # noqa: E402
 import library_tables  # noqa: E402
@@ -33,7 +30,9 @@ import pictures  # noqa: E402
 import python_reference  # noqa: E402
 import readme_tables  # noqa: E402
 import yaml_reference  # noqa: E402
-from command_line import CommandFailed, output  # noqa: E402
+from command_line import CommandFailedError, output  # noqa: E402
+from mkdocs.exceptions import PluginError  # noqa: E402
+from mkdocs.structure.files import File, Files  # noqa: E402
 
 if TYPE_CHECKING:
     from mkdocs.config.defaults import MkDocsConfig
@@ -91,7 +90,7 @@ def filled(markdown: str) -> str:
 
     try:
         markdown = DIRECTIVE.sub(text, markdown)
-    except CommandFailed as error:
+    except CommandFailedError as error:
         raise PluginError(str(error)) from None
     return FORMULA.sub(lambda found: formulas.block(found["body"], found["indent"]), markdown)
 
@@ -110,7 +109,7 @@ def on_files(files: Files, config: MkDocsConfig, **_: Any) -> Files:
     """Add the generated pages and pictures."""
     try:
         made = generated()
-    except CommandFailed as error:
+    except CommandFailedError as error:
         raise PluginError(str(error)) from None
     for name, content in made.items():
         files.append(File.generated(config, name, content=content))

@@ -48,22 +48,27 @@ def objects() -> list[tuple[str, str, Any]]:
     return [(module, name, getattr(import_module(module), name)) for _, _, found in SECTIONS for module, names in found for name in names]
 
 
+def _annotation(annotation: Any) -> str:
+    return annotation if isinstance(annotation, str) else getattr(annotation, "__name__", str(annotation))
+
+
+def _parameter(parameter: inspect.Parameter) -> str:
+    stars = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}.get(parameter.kind, "")
+    typed = "" if parameter.annotation is parameter.empty else f": {_annotation(parameter.annotation)}"
+    return f"{stars}{parameter.name}{typed}" + ("" if parameter.default is parameter.empty else f" = {parameter.default!r}")
+
+
 def signature(name: str, thing: Callable[..., Any]) -> str:
     """A call as one would write it, a parameter a line where it is long."""
-    try:
-        found = inspect.signature(thing)
-    except ValueError:
-        return name
-    parameters = [str(parameter).replace("'", "") for parameter in found.parameters.values()]
-    kinds = [parameter.kind for parameter in found.parameters.values()]
+    found = inspect.signature(thing)
+    parameters = [parameter for parameter in found.parameters.values() if parameter.name not in ("self", "cls")]
+    texts, kinds = [_parameter(parameter) for parameter in parameters], [parameter.kind for parameter in parameters]
     if inspect.Parameter.KEYWORD_ONLY in kinds and inspect.Parameter.VAR_POSITIONAL not in kinds:
-        parameters.insert(kinds.index(inspect.Parameter.KEYWORD_ONLY), "*")
-    parameters = [text for text in parameters if text != "self" and not text.startswith("self:")]
-    returns = (
-        "" if found.return_annotation in (inspect.Signature.empty, None, "None") else f" -> {found.return_annotation}".replace("'", "")
-    )
-    line = f"{name}({', '.join(parameters)}){returns}"
-    return line if len(line) <= 100 else f"{name}(\n" + "".join(f"    {text},\n" for text in parameters) + f"){returns}"
+        texts.insert(kinds.index(inspect.Parameter.KEYWORD_ONLY), "*")
+    returned = found.return_annotation
+    returns = "" if returned in (inspect.Signature.empty, None, "None") else f" -> {_annotation(returned)}"
+    line = f"{name}({', '.join(texts)}){returns}"
+    return line if len(line) <= 100 else f"{name}(\n" + "".join(f"    {text},\n" for text in texts) + f"){returns}"
 
 
 def prose(text: str) -> str:
@@ -94,19 +99,25 @@ def members(thing: type) -> list[str]:
 
 
 def described(module: str, name: str, thing: Any) -> str:
-    """One entry."""
+    """One entry; entries of one name are told apart by their module."""
     label = f"{module}.{name}"
     doc = prose(inspect.getdoc(thing) or "")
     if not doc:
         raise KeyError(f"{label} has no docstring")
-    if inspect.isclass(thing):
-        own = [f"`{field}`" for field in getattr(thing, "__annotations__", {}) if not field.startswith("_")]
-        fields = f"\n\nFields: {', '.join(own)}." if own and not issubclass(thing, Exception) else ""
-        bases = [base.__name__ for base in thing.__bases__ if base is not object and base.__module__.startswith("attnsim")]
-        above = f" (a `{', '.join(bases)}`)" if bases else ""
-        listed = "\n".join(members(thing))
-        return f"### {label}{above} {{ #{label} }}\n\n{doc}{fields}" + (f"\n\n{listed}" if listed else "")
-    return f"### {label} {{ #{label} }}\n\n```text\n{signature(name, thing)}\n```\n\n{doc}"
+    twice = sum(name == other for _, other, _ in objects()) > 1
+    title = label if module == "attnsim" else f"{module.rpartition('.')[2]}.{name}" if twice else name
+    parts = [f"### {title} {{ #{label} }}", f"```python\nfrom {module} import {name}\n```"]
+    if not inspect.isclass(thing):
+        parts[1] = f"```python\nfrom {module} import {name}\n\n{signature(name, thing)}\n```"
+        return "\n\n".join([*parts, doc])
+    bases = [base.__name__ for base in thing.__bases__ if base is not object and base.__module__.startswith("attnsim")]
+    own = [f"`{field}`" for field in getattr(thing, "__annotations__", {}) if not field.startswith("_")]
+    parts.append(doc)
+    if bases:
+        parts.append(f"Has all of `{', '.join(bases)}`.")
+    if own and not issubclass(thing, Exception):
+        parts.append(f"Fields: {', '.join(own)}.")
+    return "\n\n".join([*parts, *filter(None, ["\n".join(members(thing))])])
 
 
 def page() -> str:

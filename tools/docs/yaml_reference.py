@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -66,7 +66,7 @@ def _load(name: str) -> type[BaseModel]:
     return found
 
 
-@lru_cache(maxsize=None)
+@cache
 def placed() -> Mapping[str, tuple[type[BaseModel], ...]]:
     """Page -> the models it describes: that of its file, then those which that needs and no page before described."""
     files = {_load(page.model) for page in PAGES}
@@ -124,6 +124,8 @@ def shown(annotation: Any, here: str) -> tuple[str, str]:
     if origin in (list, tuple):
         text, unit = shown(arguments[0], here)
         return f"list of {text}", unit
+    if origin is dict and arguments == (str, Any):
+        return "inline content", NO_UNIT
     if origin is dict:
         text, unit = shown(arguments[1], here)
         key = shown(arguments[0], here)[0]
@@ -192,7 +194,14 @@ def meaning(field: FieldInfo, name: str, model: type[BaseModel]) -> str:
 
 
 def _cell(text: str) -> str:
-    return re.sub(r"\s+", " ", text).replace("|", "\\|").replace("<", "&lt;").replace("*", "\\*")
+    """Text for a cell: braces become code, since Markdown would take them for attributes."""
+    parts = re.split(r"(`[^`]*`)", re.sub(r"\s+", " ", text))
+    plain = [re.sub(r"\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\}", r"`\g<0>`", part).replace("<", "&lt;") for part in parts[::2]]
+    plain = [
+        "`".join(piece.replace("*", "\\*") if index % 2 == 0 else piece for index, piece in enumerate(part.split("`"))) for part in plain
+    ]
+    parts[::2] = plain
+    return "".join(parts).replace("|", "\\|")
 
 
 def table(model: type[BaseModel], here: str) -> str:
@@ -215,7 +224,7 @@ def page_of(page: PageOf) -> str:
     if page.name == "mask":
         parts = [
             "# Mask",
-            "Which (query, key) pairs attend: the `mask:` of a workload. What each kind means, with pictures: [Mask](../../concepts/mask.md).",
+            "Which (query, key) pairs attend: the `mask:` of a workload. [Mask](../../concepts/mask.md) says what each kind means, in pictures.",
         ]
         others = sorted((first, *others), key=lambda model: "kind" not in model.model_fields)
     else:
