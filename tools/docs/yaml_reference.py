@@ -224,7 +224,7 @@ def page_of(page: PageOf) -> str:
     if page.name == "mask":
         parts = [
             "# Mask",
-            "Which (query, key) pairs attend: the `mask:` of a workload. [Mask](../../concepts/mask.md) says what each kind means, in pictures.",
+            "Which (query, key) pairs attend: the `mask:` of a workload. What it means, in pictures: [Mask](../../concepts/mask.md).",
         ]
         others = sorted((first, *others), key=lambda model: "kind" not in model.model_fields)
     else:
