@@ -6,6 +6,7 @@ A page takes text from elsewhere by a comment on a line of its own:
     <!-- output 1-12: attnsim taxonomy -->     lines 1 to 12 of it
     <!-- readme: accuracy -->                  a generated block of README.md
     <!-- section: Honest limits -->            a section of README.md
+    <!-- excerpt: THIS -> THAT -->             paragraphs of README.md, from that which starts with THIS up to THAT
     <!-- library: cascades -->                 a table of the library
     <!-- file: CHANGELOG.md -->                a file of the repository, without its title
 
@@ -61,16 +62,31 @@ def _section(what: str) -> str:
     raise PluginError(f"README.md has no section {what!r}")
 
 
+def _excerpt(what: str) -> str:
+    first, _, last = what.partition(" -> ")
+    text = readme()
+    start, end = text.find(f"\n\n{first}"), text.find(f"\n\n{last}")
+    if not 0 <= start < end:
+        raise PluginError(f"README.md has no paragraph that starts with {first!r}, or none after it with {last!r}")
+    return text[start:end].strip("\n")
+
+
 def _file(what: str) -> str:
     """The file from its second heading on: the page has a title of its own."""
     return (ROOT / what).read_text(encoding="utf-8").partition("\n## ")[2].join(("## ", ""))
 
 
+def _joined(text: str) -> str:
+    """Tables whose numbers keep their unit on the same line."""
+    return re.sub(r"(?<=\d) (%|[kMGTP]?(?:B|FLOP)(?:/s)?)(?= \||,)", r"&nbsp;\1", text)
+
+
 #: Directive -> the text it stands for.
 SOURCES: Mapping[str, Callable[[str], str]] = {
-    "readme": lambda name: readme_tables.block(readme(), name),
+    "readme": lambda name: _joined(readme_tables.block(readme(), name)),
     "section": _section,
-    "library": lambda name: library_tables.TABLES[name](),
+    "excerpt": lambda what: _joined(_excerpt(what)),
+    "library": lambda name: _joined(library_tables.TABLES[name]()),
     "file": _file,
 }
 

@@ -187,7 +187,7 @@ def meaning(field: FieldInfo, name: str, model: type[BaseModel]) -> str:
     """What a field says: its description, else that of its type, else what its name means in every file."""
     text = field.description or next((mark.description for mark in field.metadata if getattr(mark, "description", None)), None)
     if text is None and name == "kind":
-        text = "says what the file holds" if any(_load(page.model) is model for page in PAGES) else "tells the kinds apart"
+        text = "says what the file holds" if f"{model.__module__}:{model.__name__}" in files() else "tells the kinds apart"
     if text is None:
         raise KeyError(f"{model.__name__}.{name} has no description")
     return _cell(text)
@@ -209,6 +209,7 @@ def table(model: type[BaseModel], here: str) -> str:
     lines = ["| Field | Type | Unit | Default | Meaning |", "|---|---|---|---|---|"]
     for name, field in model.model_fields.items():
         text, unit = shown(_whole(field), here)
+        text += " or `null`" if field.is_required() and type(None) in get_args(field.annotation) else ""
         lines.append(f"| `{field.alias or name}` | {text} | {unit} | {default(field)} | {meaning(field, name, model)} |")
     return "\n".join(lines)
 
@@ -226,11 +227,12 @@ def page_of(page: PageOf) -> str:
             "# Mask",
             "Which (query, key) pairs attend: the `mask:` of a workload. What it means, in pictures: [Mask](../../concepts/mask.md).",
         ]
-        others = sorted((first, *others), key=lambda model: "kind" not in model.model_fields)
+        others = [*others, first]
     else:
         parts += [table(first, page.name)]
     for model in others:
-        parts += [f"## {heading(model)} {{ #{model.__name__.lower()} }}", _prose(model), table(model, page.name)]
+        parts += [f"## {heading(model)} {{ #{model.__name__.lower()} }}", _prose(model)]
+        parts += [table(model, page.name)] if model.model_fields.keys() - {"kind"} else []
     example = (ROOT / page.example).read_text(encoding="utf-8")
     body = "".join(line for line in example.splitlines(keepends=True) if not line.startswith("# yaml-language-server"))
     parts += ["## Example", f"`{page.example}`:", f"```yaml\n{body.rstrip()}\n```"]
