@@ -15,13 +15,15 @@ from doc_lines import (
     ROOT,
     calls,
     files,
+    help_spans,
     needed,
+    page_spans,
     parse,
     python_blocks,
     sessions,
     shell_lines,
-    spans,
     text_lines,
+    whole,
     written,
 )
 
@@ -29,7 +31,9 @@ from attnsim.cli.main import main
 
 #: Lines that end only when they are told to.
 SERVERS = [line for line in shell_lines() if line.split()[:2] == ["attnsim", "serve"]]
-LINES = [line for line in shell_lines() if line.startswith("attnsim ") and line not in SERVERS]
+#: Calls that stand in the text as a whole.
+TOLD = [span for span in page_spans() if span not in NOT_RUN and span not in SERVERS and whole(span)]
+LINES = list(dict.fromkeys([*(line for line in shell_lines() if line.startswith("attnsim ") and line not in SERVERS), *TOLD]))
 FIGURES = {".svg", ".pdf", ".png", ".html"}
 PATIENCE = 60
 
@@ -114,7 +118,7 @@ def test_every_shell_line_is_run_or_listed() -> None:
 
 
 def test_the_list_of_lines_not_run_is_short_and_in_use() -> None:
-    shown = {*shell_lines(), *text_lines()}
+    shown = {*shell_lines(), *text_lines(), *page_spans()}
     assert [line for line in NOT_RUN if line not in shown] == []
     for _, instead in NOT_RUN.values():
         names = re.findall(r"(?:\.ci|tests|docs|validation)/[\w./-]+", instead)
@@ -127,7 +131,7 @@ def test_a_line_that_is_not_run_can_be_read(line: str) -> None:
         parse(words)
 
 
-@pytest.mark.parametrize("span", spans())
+@pytest.mark.parametrize("span", dict.fromkeys([*page_spans(), *help_spans()]))
 def test_a_call_in_the_text_can_be_read(span: str) -> None:
     for words in calls(span):
         parse(words, whole=False)
@@ -150,5 +154,6 @@ def test_a_call_that_cannot_be_read_is_noticed() -> None:
 
 
 def test_enough_was_found() -> None:
-    assert len(PAGES) > 30 and len(LINES) > 100 and len(spans()) > 30 and len(python_blocks()) > 30 and sessions()
+    assert len(PAGES) > 30 and len(LINES) > 100 and len(TOLD) > 20 and len(page_spans()) > 30 and len(help_spans()) > 30
+    assert len(python_blocks()) > 30 and sessions() and SERVERS
     assert {"sigmoid.yaml", "mine.yaml", "fast-h100.yaml", "small-tiles.yaml", "config.json"} <= files().keys()

@@ -3,7 +3,7 @@
 import re
 import shlex
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
@@ -44,6 +44,14 @@ NOT_RUN: Mapping[str, tuple[str, str]] = MappingProxyType({
         ("needs a GPU", ".ci/cpu-loop measures on the CPU; validation/measured/h200 is what it gave on an H200"),
     "attnsim measure --device cuda --suite attention --suite gemm --suite decode -o my-kernels.csv":
         ("needs a GPU", ".ci/cpu-loop measures on the CPU; validation/measured/h200 is what it gave on an H200"),
+    "attnsim measure --device cpu --list":
+        ("needs PyTorch", "tests/measure lists rows of every suite"),
+    "attnsim import config.json -o mine.yaml":
+        ("writes over a file of the same page", "docs/how-to/model.md imports it under another name"),
+    "attnsim validate aiconfigurator":
+        ("reads tables that are not shipped", "tests/validate scores tables of its own"),
+    "attnsim validate path/to/folder":
+        ("names a folder of the reader's", "tests/validate scores folders of its own"),
 })  # fmt: skip
 
 
@@ -89,16 +97,34 @@ def files() -> dict[str, str]:
     return dict(BLOCKS.files(*PAGES))
 
 
-def spans() -> list[str]:
-    """Code in the text, outside blocks, that is a call of attnsim; and the examples and code of every `--help`."""
-    texts = [re.sub(r"^( *)```.*?^\1```$", "", page.read_text(encoding="utf-8"), flags=re.M | re.S) for page in PAGES]
-    for name in COMMANDS:
-        command = cli.get_command(click.Context(cli), name)
-        assert command is not None
-        texts += [command.help or "", *(f"`{line.strip()}`" for line in (command.epilog or "").splitlines() if "attnsim " in line)]
-        texts += [param.help or "" for param in command.params if isinstance(param, click.Option)]
+def page_spans() -> list[str]:
+    """Code in the text of the pages, outside blocks, that is a call of attnsim."""
+    return _spans(re.sub(r"^( *)```.*?^\1```$", "", page.read_text(encoding="utf-8"), flags=re.M | re.S) for page in PAGES)
+
+
+def help_spans() -> list[str]:
+    """Calls of attnsim in every `--help`, its examples included; tests/cli runs those."""
+    commands = [command for name in COMMANDS if (command := cli.get_command(click.Context(cli), name)) is not None]
+    examples = (f"`{line.strip()}`" for command in commands for line in (command.epilog or "").splitlines() if "attnsim " in line)
+    options = (param.help or "" for command in commands for param in command.params if isinstance(param, click.Option))
+    return _spans([*(command.help or "" for command in commands), *examples, *options])
+
+
+def _spans(texts: Iterable[str]) -> list[str]:
     code = (" ".join(span.split()) for text in texts for span in re.findall(r"`([^`]+)`", text))
     return list(dict.fromkeys(span for span in code if span.startswith("attnsim ")))
+
+
+def whole(span: str) -> bool:
+    """Whether code in the text is a call as it stands: nothing is missing, and nothing stands in for a value, as KIND or FILE.csv."""
+    if re.search(r"…|\.\.\.(?!\d)|(?<![\w=.])[A-Z]{3,}(?![\w=])", span.replace("http", "")):
+        return False
+    try:
+        for words in calls(span):
+            parse(words)
+    except click.UsageError:
+        return False
+    return True
 
 
 def calls(line: str) -> list[list[str]]:
@@ -113,10 +139,10 @@ def parse(words: list[str], whole: bool = True) -> None:
     command = cli.get_command(click.Context(cli), name) if not name.startswith("-") else cli
     if command is None:
         raise click.UsageError(f"no command {name!r}")
+    if {"-h", "--help"} & {*words}:
+        return
     try:
         command.make_context(name, list(rest if command is not cli else words), obj=State()).close()
-    except click.exceptions.Exit:  # --help
-        return
     except click.MissingParameter:
         if whole:
             raise
