@@ -83,5 +83,5 @@ def test_the_site_is_whole(site: Path) -> None:  # one test, so that one process
     assert [(path.name, page.mute) for path, page in pages.items() if page.mute] == []
     assert sum(name.endswith(".svg") for _, name in loaded) > 10
     texts = {path: path.read_text(encoding="utf-8") for path in pages}
-    assert [path.name for path, text in texts.items() if str(ROOT) in text or "<!-- output" in text] == []
+    assert [path.name for path, text in texts.items() if str(ROOT) in text or "<!-- output" in text or "&amp;nbsp;" in text] == []
     assert "sustained" in (site / "search" / "search_index.json").read_text(encoding="utf-8")

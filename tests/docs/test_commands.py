@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from threading import Timer
 
 import pytest
 from doc_lines import (
@@ -100,6 +101,8 @@ def test_a_server_starts_and_ends_when_it_is_interrupted(line: str, tmp_path: Pa
     server = subprocess.Popen(
         [sys.executable, "-m", "attnsim", *words], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
+    watchdog = Timer(PATIENCE, server.kill)  # one that says nothing is not waited for
+    watchdog.start()
     try:
         assert server.stderr is not None
         said = server.stderr.readline()
@@ -108,6 +111,7 @@ def test_a_server_starts_and_ends_when_it_is_interrupted(line: str, tmp_path: Pa
     finally:
         server.send_signal(signal.SIGINT)
         _, rest = server.communicate(timeout=PATIENCE)
+        watchdog.cancel()
     assert server.returncode in (0, 130), rest
     assert "Traceback" not in rest
 

@@ -76,9 +76,12 @@ def _file(what: str) -> str:
     return (ROOT / what).read_text(encoding="utf-8").partition("\n## ")[2].join(("## ", ""))
 
 
+_UNIT = re.compile(r"(?<=\d) (%|[kMGTP]?(?:B|FLOP)(?:/s)?)(?= \||,)")
+
+
 def _joined(text: str) -> str:
     """Tables whose numbers keep their unit on the same line."""
-    return re.sub(r"(?<=\d) (%|[kMGTP]?(?:B|FLOP)(?:/s)?)(?= \||,)", r"&nbsp;\1", text)
+    return "\n".join(_UNIT.sub(r"&nbsp;\1", line) if line.startswith("|") else line for line in text.splitlines())
 
 
 #: Directive -> the text it stands for.
