@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Literal, Protocol
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from attnsim.errors import Issue, SpecError, suggest
 from attnsim.spec import library
-from attnsim.spec.base import FieldError, Spec
+from attnsim.spec.base import Aliases, FieldError, FormatVersion, Name, Spec, Title
 from attnsim.spec.calibration import Calibrations, KernelConstants
 from attnsim.spec.link import LinkSpec
 from attnsim.spec.quantity import Between, Bytes, Factor, Size
@@ -49,15 +49,15 @@ PEAK_TOLERANCE = 0.01  # reference check: a published dense peak and SM arithmet
 class Processors(Group):
     """The repeated processor: streaming multiprocessor, compute unit or core."""
 
-    name: str
-    count: Size
+    name: str = Field(description="what one is called: SM, CU, core")
+    count: Size = Field(description="how many the machine has")
 
 
 class ClockSpec(Group):
-    """A clock: ``nominal`` is the one at which the published peak holds, ``boost`` the highest the chip may run."""
+    """A clock domain."""
 
-    nominal: SourcedHertz
-    boost: SourcedHertz
+    nominal: SourcedHertz = Field(description="the one at which the published peak holds")
+    boost: SourcedHertz = Field(description="the highest the chip may run")
 
     @model_validator(mode="after")
     def _ordered(self) -> ClockSpec:
@@ -67,17 +67,18 @@ class ClockSpec(Group):
 
 
 class PathSpec(Group):
-    """One instruction path to a unit: the share of the unit's rate it reaches, and the rows of the output one matrix instruction covers.
+    """One instruction path to a unit: the share of the unit's rate it reaches, and the rows of the output one matrix instruction covers."""
 
-    ``rows``: of an instruction issued for several warps together (wgmma, tcgen05, a tile unit). Left out: every warp issues its own,
-    which covers the warp's share of the tile rows and at least ``warp_rows``. ``depth``: bytes of one row of an operand that an instruction
-    reduces over, so that tiles are multiples of so many elements.
-    """
-
-    fraction: SourcedShare
-    rows: Size | None = None
-    warp_rows: Size = 1
-    depth: Bytes | None = None
+    fraction: SourcedShare = Field(description="share of the unit's rate that instructions of this path reach")
+    rows: Size | None = Field(
+        default=None,
+        description="rows of the output that an instruction of several warps together covers (wgmma, tcgen05, a tile unit); left out: "
+        "every warp issues its own",
+    )
+    warp_rows: Size = Field(default=1, description="rows that the instruction of one warp covers at least, where `rows` is left out")
+    depth: Bytes | None = Field(
+        default=None, description="bytes of one row of an operand that an instruction reduces over: tiles are multiples of so many elements"
+    )
 
     @model_validator(mode="after")
     def _one_issuer(self) -> PathSpec:
@@ -89,44 +90,51 @@ class PathSpec(Group):
 class UniformSpec(Group):
     """Operations that a unit runs at one rate, whatever the dtype."""
 
-    ops: list[str]
-    rate: SourcedOpPerCycle
+    ops: list[str] = Field(description="kinds of operations: exp, add, mul, max ...")
+    rate: SourcedOpPerCycle = Field(description="of each of them, per cycle and processor")
 
 
 class UnitSpec(Group):
-    """A compute unit: operations per cycle and processor, by kind and dtype (``"*"``: any). A mac is one operation.
+    """A compute unit: operations per cycle and processor, by kind and dtype. A mac is one operation."""
 
-    ``rates`` wins over ``uniform``, which is the short form for operations that all run at one rate.
-    """
-
-    clock: str
-    rates: dict[str, dict[str, SourcedOpPerCycle]] = {}
-    uniform: UniformSpec | None = None
-    paths: dict[str, PathSpec] = {}
+    clock: str = Field(description="one of `clocks`")
+    rates: dict[str, dict[str, SourcedOpPerCycle]] = Field(
+        default={}, description='operation -> dtype (`"*"`: any) -> operations per cycle and processor; a mac is one operation'
+    )
+    uniform: UniformSpec | None = Field(
+        default=None, description="short form for operations that all run at one rate; `rates` wins over it"
+    )
+    paths: dict[str, PathSpec] = Field(default={}, description="instruction paths to the unit, by the name schedules use")
 
 
 class LevelSpec(Group):
-    """A memory level. Give ``bandwidth`` (whole machine) or ``bytes_per_cycle`` (one processor) with its ``clock``.
+    """A memory level. Give ``bandwidth`` (whole machine) or ``bytes_per_cycle`` (one processor) with its ``clock``; both are nominal."""
 
-    Both are nominal; ``sustained`` is the share of it that was measured, so that it still holds when a what-if changes the nominal figure.
-    ``write``: share of that rate at which bytes are written (buses turn around); ``ramp``: what passes before the loads of a kernel flow,
-    and after the last of them. ``retains`` and ``forgets``, of a cache: shares of its capacity; of a working set up to the first,
-    everything is still there when a kernel is run again, of one from the second on, nothing.
-    """
-
-    per: Literal["device", "processor"] = "device"
-    capacity: SourcedBytes
-    bandwidth: SourcedBandwidth | None = None
-    bytes_per_cycle: SourcedBytesPerCycle | None = None
-    clock: str | None = None
-    sustained: SourcedShare | None = None
-    write: SourcedShare | None = None
-    ramp: SourcedSeconds | None = None
-    latency: SourcedSeconds | None = None
-    far_latency: SourcedSeconds | None = None
-    retains: SourcedShare | None = None
-    forgets: SourcedShare | None = None
-    energy: SourcedJoulePerByte
+    per: Literal["device", "processor"] = Field(default="device", description="one for the whole device, or one in each processor")
+    capacity: SourcedBytes = Field(description="bytes of one of them")
+    bandwidth: SourcedBandwidth | None = Field(default=None, description="nominal, of the whole machine; or give `bytes_per_cycle`")
+    bytes_per_cycle: SourcedBytesPerCycle | None = Field(default=None, description="nominal, of one processor, with its `clock`")
+    clock: str | None = Field(default=None, description="one of `clocks`, which `bytes_per_cycle` counts in")
+    sustained: SourcedShare | None = Field(
+        default=None,
+        description="share of the nominal bandwidth that was measured, so that it still holds when a what-if changes the nominal figure",
+    )
+    write: SourcedShare | None = Field(
+        default=None, description="share of the sustained rate at which bytes are written (buses turn around)"
+    )
+    ramp: SourcedSeconds | None = Field(
+        default=None, description="time that passes before the loads of a kernel flow, and after the last of them"
+    )
+    latency: SourcedSeconds | None = Field(default=None, description="of one load")
+    far_latency: SourcedSeconds | None = Field(default=None, description="of one load from the far part of the level")
+    retains: SourcedShare | None = Field(
+        default=None,
+        description="of a cache: share of its capacity up to which everything of a working set is still there when a kernel is run again",
+    )
+    forgets: SourcedShare | None = Field(
+        default=None, description="of a cache: share of its capacity from which on nothing of a working set is still there"
+    )
+    energy: SourcedJoulePerByte = Field(description="of moving one byte")
 
     @model_validator(mode="after")
     def _one_bandwidth(self) -> LevelSpec:
@@ -142,82 +150,85 @@ class LevelSpec(Group):
 class ExpandSpec(Group):
     """An operation as a sum of simpler ones, for machines (or schedules) that do not run it natively."""
 
-    ops: dict[str, Factor]
+    ops: dict[str, Factor] = Field(description="simpler operation -> how many of them")
 
 
 class LimitsSpec(Group):
-    """What one processor can hold at a time. ``registers`` are 32-bit words, ``warp`` the threads that execute one instruction together."""
+    """What one processor can hold at a time."""
 
-    threads: Size
-    ctas: Size
-    registers: Size
-    registers_per_thread: Size
-    warp: Size = 32
-    smem_per_cta: SourcedBytes
-    smem_reserved_per_cta: SourcedBytesOrNone
+    threads: Size = Field(description="resident threads")
+    ctas: Size = Field(description="resident thread blocks")
+    registers: Size = Field(description="32-bit words")
+    registers_per_thread: Size = Field(description="most that one thread may have")
+    warp: Size = Field(default=32, description="threads that execute one instruction together")
+    smem_per_cta: SourcedBytes = Field(description="most shared memory of one thread block")
+    smem_reserved_per_cta: SourcedBytesOrNone = Field(description="shared memory that the system takes of every thread block")
 
 
 class LaunchSpec(Group):
-    """Time to start a kernel: back to back in a stream, replayed from a graph, and the smallest kernel seen alone."""
+    """Time to start a kernel."""
 
-    stream: SourcedSeconds
-    graph: SourcedSeconds
-    floor: SourcedSeconds
+    stream: SourcedSeconds = Field(description="from one kernel to the next, back to back in a stream")
+    graph: SourcedSeconds = Field(description="from one kernel to the next, replayed from a graph")
+    floor: SourcedSeconds = Field(description="of the smallest kernel, seen alone")
 
 
 class GemmSpec(Group):
-    """The measured GEMM that the energy of one dtype was fitted to.
+    """The measured GEMM that the energy of one dtype was fitted to."""
 
-    ``efficiency``: share of the tensor peak that the same GEMM reaches at an unthrottled clock;
-    ``bytes_per_flop``: traffic at each level, so that data movement is not charged to the tensor unit.
-    """
-
-    rate: SourcedFlops
-    efficiency: SourcedShare
-    bytes_per_flop: dict[str, NonNegative]
+    rate: SourcedFlops = Field(description="what it reached")
+    efficiency: SourcedShare = Field(description="share of the tensor peak that the same GEMM reaches at an unthrottled clock")
+    bytes_per_flop: dict[str, NonNegative] = Field(description="traffic by level, so that data movement is not charged to the tensor unit")
 
 
 class PowerSpec(Group):
-    """Board power. ``joule_per_op`` is by unit and dtype at the nominal clock and grows as clock**clock_exponent. ``shared``: of what
-    operations draw and what bytes draw, the share of the smaller that both count (clock trees, issue, fabric) and the board draws once.
-    """
+    """Board power. The energy of an operation grows as clock**clock_exponent."""
 
-    tdp: SourcedWatts
-    idle: SourcedWatts
-    clock_exponent: SourcedExponent
-    shared: SourcedShare | None = None
-    joule_per_op: dict[str, dict[str, SourcedJoulePerOp]]
-    gemm: dict[str, GemmSpec] | None = None
+    tdp: SourcedWatts = Field(description="board limit")
+    idle: SourcedWatts = Field(description="drawn when nothing runs")
+    clock_exponent: SourcedExponent = Field(description="energy of an operation grows as clock to this power")
+    shared: SourcedShare | None = Field(
+        default=None,
+        description="of what operations and what bytes draw, the share of the smaller that both count (clock trees, issue, fabric) and "
+        "the board draws once",
+    )
+    joule_per_op: dict[str, dict[str, SourcedJoulePerOp]] = Field(
+        description="unit -> dtype -> energy of one operation at the nominal clock"
+    )
+    gemm: dict[str, GemmSpec] | None = Field(default=None, description="dtype -> the measured GEMM that its energy was fitted to")
 
 
 class ArchSpec(Spec):
-    """One machine, as written in ``arch_specs/**.yaml``. ``levels`` are in order, outermost (memory) first.
+    """One machine of processors, a GPU or CPU, as written in ``arch_specs/{gpu,cpu}/*.yaml``."""
 
-    ``kernels``: constants of schedules as measured on this machine, by the schedule's name; ``calibration``: the files they came from.
-    """
-
-    attnsim: Literal[1]
+    attnsim: FormatVersion
     kind: Literal["gpu", "cpu"]
-    name: str
-    title: str = ""
-    aliases: list[str] = []
-    isa: str
-    vendor: str
-    processors: Processors
-    clocks: dict[str, ClockSpec]
-    units: dict[str, UnitSpec]
-    levels: dict[str, LevelSpec]
-    expand: dict[str, ExpandSpec] = {}
-    limits: LimitsSpec
-    launch: LaunchSpec
-    power: PowerSpec
-    links: dict[str, LinkSpec | None] = {}  # none: the link of the base is not there
-    peak: dict[str, SourcedPeak] = {}
-    peak_note: dict[str, str] | None = None
-    kernels: dict[str, KernelConstants] = {}
-    calibration: Calibrations = []
-    assumptions: list[str] = []
-    sources: dict[str, str]
+    name: Name
+    title: Title = ""
+    aliases: Aliases = []
+    isa: str = Field(description="instruction set, as conditions of schedules ask for it: sm_90, gfx942, avx512")
+    vendor: str = Field(description="who makes it")
+    processors: Processors = Field(description="the repeated processor")
+    clocks: dict[str, ClockSpec] = Field(description="clock domains by name")
+    units: dict[str, UnitSpec] = Field(description="compute units by name: tensor, vector, sfu")
+    levels: dict[str, LevelSpec] = Field(description="memory levels in order, outermost (memory) first")
+    expand: dict[str, ExpandSpec] = Field(default={}, description="operation -> simpler ones, where no unit runs it natively")
+    limits: LimitsSpec = Field(description="what one processor can hold at a time")
+    launch: LaunchSpec = Field(description="what starting a kernel takes")
+    power: PowerSpec = Field(description="board power and energy of operations")
+    links: dict[str, LinkSpec | None] = Field(
+        default={}, description="links out of the device by name; null: the link of the base is not there"
+    )
+    peak: dict[str, SourcedPeak] = Field(
+        default={}, description="dtype -> published dense peak, held against processors x macs x 2 x nominal clock"
+    )
+    peak_note: dict[str, str] | None = Field(default=None, description="dtype -> why the published peak differs from that product")
+    kernels: dict[str, KernelConstants] = Field(
+        default={}, description="constants of schedules as measured on this machine, by the schedule's name"
+    )
+    calibration: Calibrations = Field(default=[], description="the measurement files that numbers of this file were fitted to")
+    assumptions: list[str] = Field(default=[], description="sentences that every answer about this machine lists")
+    sources: dict[str, str] = Field(description="source id -> citation")
 
     def mac_rate(self, dtype: str) -> tuple[str, float] | None:
         """The fastest unit that names ``dtype`` and its macs per cycle and processor; None if no unit names it."""

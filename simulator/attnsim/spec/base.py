@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+FormatVersion = Annotated[Literal[1], Field(description="version of the file format")]
+Name = Annotated[str, Field(description="what it is called on the command line and in answers")]
+Title = Annotated[str, Field(description="one line for lists and answers")]
+Aliases = Annotated[list[str], Field(description="other names it goes by")]
+Source = Annotated[str, Field(description="where it is from: paper and section, repository and file")]
 
 
 class Spec(BaseModel):

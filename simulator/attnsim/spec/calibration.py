@@ -23,8 +23,8 @@ class CalibrationSpec(Spec):
 
     file: str = Field(min_length=1, description="name of the measurement file")
     sha256: str = Field(default="", description="hash of its content")
-    device: str = ""
-    driver: str = ""
+    device: str = Field(default="", description="as the file names it")
+    driver: str = Field(default="", description="as the file names it")
     date: str = Field(default="", description="day of the measurement")
     rows: dict[str, list[Size]] = Field(default_factory=dict, description="lines of the file, by schedule or by field of the machine")
 

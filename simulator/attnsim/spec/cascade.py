@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from attnsim.spec.base import FieldError, Spec
+from attnsim.spec.base import Aliases, FieldError, FormatVersion, Name, Source, Spec, Title
 
 
 def _joined(item: Any) -> Any:
@@ -47,13 +47,13 @@ class CascadeSpec(Spec):
     has them and are left out of the equations.
     """
 
-    attnsim: Literal[1]
+    attnsim: FormatVersion
     kind: Literal["cascade"]
-    name: str = Field(min_length=1)
-    title: str = ""
-    source: str = ""
+    name: Name = Field(min_length=1)
+    title: Title = ""
+    source: Source = ""
     computes: str = Field(default="", description="name of the function it computes; cascades with the same name give the same result")
-    aliases: list[str] = Field(default_factory=list)
+    aliases: Aliases = Field(default_factory=list)
     algorithms: list[str] = Field(default_factory=list, description="published algorithms that compute it this way")
     ranks: dict[str, str] = Field(description="every rank and what it stands for, for example {P: query, M: key}", min_length=1)
     batch: list[str] = Field(default_factory=lambda: ["B", "H"], description="ranks that are left out of the equations")

@@ -36,37 +36,37 @@ class _Sourced(Spec):
 class ShareConstant(_Sourced):
     """A share between 0 and 1."""
 
-    value: Share
+    value: Share = Field(description="the number")
 
 
 class EfficiencyConstant(_Sourced):
     """A share of a rate that is reached: above 0, at most 1."""
 
-    value: PositiveShare
+    value: PositiveShare = Field(description="the number")
 
 
 class FactorConstant(_Sourced):
     """A positive factor."""
 
-    value: Factor
+    value: Factor = Field(description="the number")
 
 
 class CyclesConstant(_Sourced):
     """Clock cycles of one processor."""
 
-    value: Cycles
+    value: Cycles = Field(description="the number")
 
 
 class SecondsConstant(_Sourced):
     """A time."""
 
-    value: Seconds
+    value: Seconds = Field(description="the number")
 
 
 class OpsConstant(_Sourced):
     """Operations per element."""
 
-    value: Annotated[int, Whole(0)]
+    value: Annotated[int, Whole(0)] = Field(description="the number")
 
 
 Shares = Annotated[list[ShareConstant], BeforeValidator(listed)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from attnsim.spec.base import FieldError
 from attnsim.spec.quantity import Size
@@ -12,46 +12,48 @@ from attnsim.spec.sourced import Group, SourcedBandwidth, SourcedSeconds, Source
 
 
 class TransportSpec(Group):
-    """A communication library on a link: time a message costs before its first byte, and the share of the bandwidth it sustains."""
+    """A communication library on a link."""
 
-    latency: SourcedSeconds
-    sustained: SourcedShare
+    latency: SourcedSeconds = Field(description="of one message before its first byte")
+    sustained: SourcedShare = Field(description="share of the link's bandwidth")
 
 
 class ProtocolSpec(Group):
-    """How a library moves bytes through buffers: time of a turn before its first byte, the share of the link it sustains, and the bandwidth
-    at which a device's channels work through what they send, receive and sum, one after another (``copies``).
-    """
+    """How a library moves bytes through buffers, in turns."""
 
-    latency: SourcedSeconds
-    sustained: SourcedShare
-    copies: SourcedBandwidth
+    latency: SourcedSeconds = Field(description="of a turn before its first byte")
+    sustained: SourcedShare = Field(description="share of the link's bandwidth")
+    copies: SourcedBandwidth = Field(
+        description="rate at which a device's channels work through what they send, receive and sum, one after another"
+    )
 
 
 class LinkSpec(Group):
-    """A link out of the device: nominal bytes per second in one direction, and the ``sustained`` share of it; ``latency`` of one message.
+    """A link out of the device."""
 
-    ``call``: what a collective takes beside its messages: the launch of its kernel in a graph, and its devices waiting for each other.
-    ``scope``: node (to the devices of one node), cluster (to any device) or host (to the processor and its memory). ``peers``: the devices
-    it joins, this one included; left out: any number. ``shared_by``: devices that use one such link together. ``per_peer``: what a pair
-    of devices reaches where every pair has wires of its own. ``transports``: latency and share under named libraries.
-
-    ``protocols``: of the library that runs collectives over this link; the fastest for the bytes is taken. ``messages``: what a call of
-    sends and receives costs beyond ``call``. ``loads``: what a kernel reads of one other device by plain loads.
-    """
-
-    bandwidth: SourcedBandwidth
-    sustained: SourcedShare | None = None
-    latency: SourcedSeconds | None = None
-    call: SourcedSeconds | None = None
-    protocols: dict[str, ProtocolSpec | None] = {}  # none: the protocol of the base is not used
-    messages: SourcedSeconds | None = None
-    loads: SourcedBandwidth | None = None
-    scope: Literal["node", "cluster", "host"] = "cluster"
-    peers: Size | None = None
-    shared_by: Size = 1
-    per_peer: SourcedBandwidth | None = None
-    transports: dict[str, TransportSpec] = {}
+    bandwidth: SourcedBandwidth = Field(description="nominal, in one direction")
+    sustained: SourcedShare | None = Field(default=None, description="share of it that was measured")
+    latency: SourcedSeconds | None = Field(default=None, description="of one message before its first byte")
+    call: SourcedSeconds | None = Field(
+        default=None,
+        description="what a collective takes beside its messages: the launch of its kernel in a graph, its devices waiting for each other",
+    )
+    protocols: dict[str, ProtocolSpec | None] = Field(
+        default={},
+        description="how the library of collectives moves bytes over this link; the fastest is taken; null: that of the base is not used",
+    )
+    messages: SourcedSeconds | None = Field(default=None, description="what a call of sends and receives costs beyond `call`")
+    loads: SourcedBandwidth | None = Field(default=None, description="what a kernel reads of one other device by plain loads")
+    scope: Literal["node", "cluster", "host"] = Field(
+        default="cluster",
+        description="which devices it leads to: those of one node, any device of the cluster, or the host processor and its memory",
+    )
+    peers: Size | None = Field(default=None, description="devices it joins, this one included; left out: any number")
+    shared_by: Size = Field(default=1, description="devices that use one such link together")
+    per_peer: SourcedBandwidth | None = Field(
+        default=None, description="what a pair of devices reaches where every pair has wires of its own"
+    )
+    transports: dict[str, TransportSpec] = Field(default={}, description="latency and share under named libraries")
 
     @model_validator(mode="after")
     def _joins_two(self) -> LinkSpec:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from attnsim.spec.base import FieldError, Spec
+from attnsim.spec.base import Aliases, FieldError, FormatVersion, Name, Source, Spec, Title
 from attnsim.spec.constants import CyclesConstant
 from attnsim.spec.quantity import Bytes, Size
 
@@ -69,7 +69,7 @@ PartText = Annotated[str, AfterValidator(_checked), Field(examples=["uniform_sha
 class Spacetime(Spec):
     """What is unrolled in space: ranks over the dimensions of the array in order, or the tensor of a matrix product that stays put."""
 
-    space: list[str] = Field(default_factory=list, max_length=2)
+    space: list[str] = Field(default_factory=list, max_length=2, description="ranks over the dimensions of the array, in order")
     time: list[str] = Field(default_factory=list, description="ranks walked in time; they follow from the rest and may be left out")
     stationary: Stationary | None = Field(default=None, description="of matrix products; output: both ranks of the result in space")
 
@@ -103,8 +103,8 @@ Stage = dict[str, list[str]]
 class Phase(Spec):
     """A group of Einsums fused with one another; tensors between phases go through memory."""
 
-    name: str = ""
-    stages: list[Stage] = Field(min_length=1)
+    name: str = Field(default="", description="what the phase is called in answers")
+    stages: list[Stage] = Field(min_length=1, description="its stage plan: for each stage, array -> the Einsums it runs")
 
 
 def _listed(value: Any) -> Any:
@@ -114,8 +114,10 @@ def _listed(value: Any) -> Any:
 class LocationChoice(Spec):
     """Tensors that share one location, and the locations tried for them; the first of equally good ones is kept."""
 
-    tensors: Annotated[list[str], BeforeValidator(_listed)] = Field(min_length=1)
-    choices: list[Location] = Field(min_length=1)
+    tensors: Annotated[list[str], BeforeValidator(_listed)] = Field(min_length=1, description="tensors, or one")
+    choices: list[Location] = Field(
+        min_length=1, description="buffer: whole, for a row block; tile: tile by tile through the buffer; stream: past the buffer"
+    )
 
 
 class SearchSpec(Spec):
@@ -125,7 +127,7 @@ class SearchSpec(Spec):
         min_length=1, description="rows computed before the next ones: a whole head, or so many row tiles of the array"
     )
     stationary: list[Stationary] = Field(min_length=1, description="of the matrix products, alike for all")
-    location: list[LocationChoice] = Field(default_factory=list)
+    location: list[LocationChoice] = Field(default_factory=list, description="where tensors may live")
     weigh: list[str] = Field(default_factory=list, description="Einsums whose latency decides; left out: all of the phase")
     spill: Literal["bypass", "reload"] = Field(
         default="bypass",
@@ -135,26 +137,26 @@ class SearchSpec(Spec):
         default_factory=dict,
         description="cycles a matrix product takes to start and stop once every row block, in the search's own latency",
     )
-    source: str = ""
+    source: str = Field(default="", description="where the space of the search is from")
 
 
 class SpatialScheduleSpec(Spec):
     """A schedule for PE arrays."""
 
-    attnsim: Literal[1]
+    attnsim: FormatVersion
     kind: Literal["schedule"]
-    target: Literal["spatial"]
-    name: str = Field(min_length=1)
-    title: str = ""
-    aliases: list[str] = Field(default_factory=list)
-    source: str = ""
+    target: Literal["spatial"] = Field(description="an array schedule")
+    name: Name = Field(min_length=1)
+    title: Title = ""
+    aliases: Aliases = Field(default_factory=list)
+    source: Source = ""
     cascade: str = Field(description="the cascade it was written for")
     fusion: Literal["stages", "none"] = Field(
         default="stages",
         description="stages: as `stages` or `phases` say; none: every matrix product alone, the Einsums between two of them together, each "
         "on the array that takes the fewest cycles",
     )
-    mapping: MappingSpec = Field(default_factory=MappingSpec)
+    mapping: MappingSpec = Field(default_factory=MappingSpec, description="partitioning, loop order and what is in space, in TeAAL's words")
     stages: list[Stage] = Field(default_factory=list, description="the stage plan of one fused phase")
     phases: list[Phase] = Field(default_factory=list, description="several phases one after another, in place of `stages`")
     pipelined: bool = Field(
@@ -174,8 +176,8 @@ class SpatialScheduleSpec(Spec):
     )
     double_buffered: bool = Field(default=False, description="tiles and row blocks of inputs and outputs are held twice")
     budget: Bytes | None = Field(default=None, description="bytes of the buffer that tiles may take, where the schedule uses less than all")
-    budget_note: str = ""
-    search: SearchSpec | None = None
+    budget_note: str = Field(default="", description="why the schedule uses less than the whole buffer")
+    search: SearchSpec | None = Field(default=None, description="what is tried, where the schedule leaves choices open")
 
     @model_validator(mode="after")
     def _one_plan(self) -> SpatialScheduleSpec:

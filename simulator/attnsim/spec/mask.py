@@ -147,7 +147,7 @@ class StridedMask(Spec):
         default=0, description="first column, in blocks, below the stride; per_head: one after another from head to head"
     )
     sinks: _Count = Field(default=0, description="blocks at the start of the sequence that stay visible")
-    causal: Annotated[bool, Field(strict=True)] = True
+    causal: Annotated[bool, Field(strict=True)] = Field(default=True, description="hide keys after the aligned position besides")
 
     @model_validator(mode="after")
     def _offset_below_stride(self) -> StridedMask:
@@ -173,7 +173,7 @@ class PackedMask(Spec):
 
     kind: Literal["packed"]
     lengths: list[_Positive] = Field(min_length=1, description="tokens of each sequence; together P, and M")
-    causal: Annotated[bool, Field(strict=True)] = False
+    causal: Annotated[bool, Field(strict=True)] = Field(default=False, description="each sequence is causal in itself")
 
 
 class BlocksMask(Spec):
@@ -217,7 +217,7 @@ class TopkMask(Spec):
         default=None, description="share of the pairs attended, on average, instead"
     )
     queries: _Positive = Field(default=1, description="queries that choose together")
-    causal: Annotated[bool, Field(strict=True)] = False
+    causal: Annotated[bool, Field(strict=True)] = Field(default=False, description="hide keys after the aligned position besides")
 
     @model_validator(mode="after")
     def _keep_or_density(self) -> TopkMask:
@@ -288,14 +288,16 @@ class HeadMasks(Spec):
     """A run of heads with one mask."""
 
     heads: _Positive = Field(default=1, description="how many heads have this mask")
-    mask: HeadMaskSpec
+    mask: HeadMaskSpec = Field(description="any mask but another per_head")
 
 
 class PerHeadMask(Spec):
     """A mask for each head, in the order of the query heads; a list of fewer heads is taken again from its start."""
 
     kind: Literal["per_head"]
-    masks: Annotated[list[HeadMasks], Field(min_length=1)]
+    masks: Annotated[list[HeadMasks], Field(min_length=1)] = Field(
+        description="runs of heads, in the order of the query heads; fewer heads than the workload has are taken again from the start"
+    )
 
 
 MaskSpec = Annotated[OneMask | PerHeadMask, Field(discriminator="kind")]

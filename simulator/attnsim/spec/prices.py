@@ -13,7 +13,7 @@ from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler, model_va
 from pydantic_core import CoreSchema, core_schema
 
 from attnsim.errors import Issue, suggest
-from attnsim.spec.base import FieldError, Spec
+from attnsim.spec.base import FieldError, FormatVersion, Name, Spec, Title
 from attnsim.spec.quantity import Quantity, show
 from attnsim.spec.yaml import Document
 
@@ -48,13 +48,13 @@ Price = Annotated[float | str, PriceUnit()]
 class ProfileSpec(Spec):
     """One source's prices. `machines` are names of the library, `elsewhere` machines it does not hold."""
 
-    title: str = Field(min_length=1)
-    source: str = Field(min_length=1)
+    title: str = Field(min_length=1, description="one line for lists")
+    source: str = Field(min_length=1, description="who publishes the prices")
     date: str = Field(min_length=4, description="when the prices held: 2025, 2025-07 or 2025-07-25")
-    unit: Literal["USD/h", "relative"]
-    note: str = ""
-    machines: dict[str, Price]
-    elsewhere: dict[str, Price] = {}
+    unit: Literal["USD/h", "relative"] = Field(description="of every price; relative: to one of the machines")
+    note: str = Field(default="", description="what else a reader has to know")
+    machines: dict[str, Price] = Field(description="library name -> price of an hour")
+    elsewhere: dict[str, Price] = Field(default={}, description="machines that the library does not hold -> price of an hour")
 
     @model_validator(mode="after")
     def _one_unit(self) -> ProfileSpec:
@@ -76,11 +76,11 @@ class ProfileSpec(Spec):
 class PricesSpec(Spec):
     """A price list: profiles by name."""
 
-    attnsim: Literal[1]
+    attnsim: FormatVersion
     kind: Literal["prices"]
-    name: str
-    title: str = ""
-    profiles: dict[str, ProfileSpec] = Field(min_length=1)
+    name: Name
+    title: Title = ""
+    profiles: dict[str, ProfileSpec] = Field(min_length=1, description="price profiles by name")
 
 
 def check_prices(spec: PricesSpec, doc: Document, known: Mapping[str, str]) -> tuple[Issue, ...]:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
-from attnsim.spec.base import FieldError, Spec
+from attnsim.spec.base import Aliases, FieldError, FormatVersion, Name, Source, Spec, Title
 from attnsim.spec.constants import Constants, Efficiencies, OpsList, Overlap, listed
 from attnsim.spec.dtype import Dtype
 from attnsim.spec.quantity import Share, Size, Whole
@@ -22,8 +22,8 @@ LevelName = Literal["smem", "register", "tmem", "l1", "l2"]
 class PathChoice(Spec):
     """An instruction path and the machines that take it."""
 
-    when: str | None = None
-    value: str
+    when: str | None = Field(default=None, description="condition over sizes, isa, dtype, mask ...; left out: always")
+    value: str = Field(description="name of a path of the arch file's unit")
 
 
 def _chosen(value: Any) -> Any:
@@ -37,8 +37,8 @@ Order = Literal["launch", "longest-first", "stream-k"]
 class OrderChoice(Spec):
     """In which order the CTAs of a grid are handed out, and when."""
 
-    when: str | None = None
-    value: Order
+    when: str | None = Field(default=None, description="condition over sizes, isa, dtype, mask ...; left out: always")
+    value: Order = Field(description="launch: as numbered; longest-first: most work first; stream-k: equal shares of all tiles")
 
 
 class Loop(Spec):
@@ -46,8 +46,10 @@ class Loop(Spec):
 
     ranks: list[str] = Field(default_factory=list, description="ranks of the CTA grid, the fastest varying first")
     rank: str | None = Field(default=None, description="rank of a sequential loop")
-    parallel: Literal["cta", "core"] | None = None
-    sequential: Literal["first-to-last", "last-to-first"] | None = None
+    parallel: Literal["cta", "core"] | None = Field(default=None, description="cta: over thread blocks of a GPU; core: over cores of a CPU")
+    sequential: Literal["first-to-last", "last-to-first"] | None = Field(
+        default=None, description="in which order the tiles of `rank` are walked"
+    )
     order: Annotated[list[OrderChoice], BeforeValidator(_chosen)] = Field(
         default_factory=list, description="in which order the CTAs of the grid are handed out: launch (default), longest-first, stream-k"
     )
@@ -83,7 +85,7 @@ class Tile(Spec):
 
     model_config = ConfigDict(extra="allow")
 
-    when: str | None = None
+    when: str | None = Field(default=None, description="condition over sizes, isa, dtype, mask ...; left out: always")
     warps: Size | None = Field(default=None, description="warps that compute (producer warps are not counted)")
     ctas: Size | None = Field(
         default=None, description="CTAs per processor, where the kernel fixes it (else from shared memory, registers and threads)"
@@ -161,7 +163,7 @@ class Split(Spec):
         description="partial results merged by a second kernel, by one that is launched even when nothing was split, or inside through "
         "scratch memory",
     )
-    source: str = ""
+    source: str = Field(default="", description="where the rule is from")
 
 
 class Registers(Spec):
@@ -174,19 +176,21 @@ class Registers(Spec):
         default_factory=list,
         description="tensors held beside what they are made from, since the next tile's is computed meanwhile; any other takes its place",
     )
-    source: str = Field(min_length=1)
+    source: str = Field(min_length=1, description="where the numbers are from")
 
 
 class HelperKernel(Spec):
     """A small kernel beside the main one that streams whole tensors through memory."""
 
-    name: str
+    name: str = Field(description="what the kernel is called in answers")
     when: str | None = Field(default=None, description="condition under which it is launched at all")
     einsums: list[str] = Field(default_factory=list, description="Einsums it computes")
     reads: dict[str, Dtype | Literal["io"]] = Field(
         default_factory=dict, description="tensors it reads once, with their stored format (io: the workload's)"
     )
-    writes: dict[str, Dtype | Literal["io"]] = Field(default_factory=dict)
+    writes: dict[str, Dtype | Literal["io"]] = Field(
+        default_factory=dict, description="tensors it writes once, with their stored format (io: the workload's)"
+    )
 
 
 class Permute(Spec):
@@ -214,14 +218,14 @@ class Selection(Spec):
 class ScheduleSpec(Spec):
     """A schedule file."""
 
-    attnsim: Literal[1]
+    attnsim: FormatVersion
     kind: Literal["schedule"]
-    name: str = Field(min_length=1)
-    title: str = ""
-    aliases: list[str] = Field(default_factory=list)
-    source: str = ""
+    name: Name = Field(min_length=1)
+    title: Title = ""
+    aliases: Aliases = Field(default_factory=list)
+    source: Source = ""
     cascade: str = Field(description="the cascade it was written for")
-    direction: Literal["forward", "backward"] = "forward"
+    direction: Literal["forward", "backward"] = Field(default="forward", description="of the cascade it runs")
     backward: str | None = Field(default=None, description="schedule used when the workload's direction is backward")
     requires: str | None = Field(
         default=None, description="condition on machine and workload, for example 'isa == sm_90 and dtype in [fp16, bf16, fp8]'"
@@ -232,7 +236,9 @@ class ScheduleSpec(Spec):
         "into one streaming kernel",
     )
     loops: list[Loop] = Field(default_factory=list, description="outermost first")
-    tiles: Annotated[list[Tile], BeforeValidator(listed)] = Field(default_factory=list)
+    tiles: Annotated[list[Tile], BeforeValidator(listed)] = Field(
+        default_factory=list, description="tile sizes; the first row whose `when` holds is used"
+    )
     tile_rule: Literal["first", "fastest"] = Field(
         default="first",
         description="which row of `tiles` a kernel takes: the first that holds, or, for a matrix product in a kernel of its own, that of "
@@ -273,7 +279,7 @@ class ScheduleSpec(Spec):
     registers: Registers | None = Field(
         default=None, description="registers beside the tiles; what `attnsim tune` holds other tiles against"
     )
-    accumulator_dtype: Dtype = "fp32"
+    accumulator_dtype: Dtype = Field(default="fp32", description="format in which products are summed")
     bindings: dict[str, UnitName] = Field(
         default_factory=dict, description="operation kind or Einsum -> unit; default: mac on the tensor unit, the rest on vector"
     )
@@ -281,13 +287,13 @@ class ScheduleSpec(Spec):
         default_factory=list,
         description="instruction path of the tensor unit: mma_sync, wgmma, tcgen05, mfma ...; a name, or entries with `when`",
     )
-    overlap: Overlap = Field(default_factory=Overlap)
-    constants: Constants = Field(default_factory=Constants)
-    split: Split | None = None
+    overlap: Overlap = Field(default_factory=Overlap, description="what of a resource's time nothing else hides")
+    constants: Constants = Field(default_factory=Constants, description="the few numbers that the code of the kernel does not show")
+    split: Split | None = Field(default=None, description="how a walk over the keys is divided among CTAs")
     permute: Permute | None = Field(default=None, description="for kernels whose tiles are boxes of tokens")
     selection: Selection | None = Field(default=None, description="for kernels of topk masks")
-    before: list[HelperKernel] = Field(default_factory=list)
-    after: list[HelperKernel] = Field(default_factory=list)
+    before: list[HelperKernel] = Field(default_factory=list, description="helper kernels launched before the main one")
+    after: list[HelperKernel] = Field(default_factory=list, description="helper kernels launched after the main one")
 
     @model_validator(mode="after")
     def _loops_fit_fusion(self) -> ScheduleSpec:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from attnsim.lanes import Number, maximum, minimum
-from attnsim.spec.base import FieldError, Spec
+from attnsim.spec.base import FieldError, FormatVersion, Name, Source, Spec, Title
 from attnsim.spec.dtype import Dtype
 from attnsim.spec.quantity import Between, Bytes, PositiveShare, Seconds, Share, Size
 from attnsim.spec.workload import Conditions
@@ -99,7 +99,7 @@ class ColocatedDeployment(Spec):
     ep: Size = Field(default=1, description="GPUs over which the experts are spread; divides tp x dp, or is 1: experts are cut as the rest")
     pp: Size = Field(default=1, description="stages of layers (pipeline parallel)")
     memory: Share = Field(default=0.9, description="share of the memory that weights and cache may take")
-    cache: CachePolicy = Field(default_factory=CachePolicy)
+    cache: CachePolicy = Field(default_factory=CachePolicy, description="which keys and values stay, and in which pages")
     stack: ServingStack = Field(default_factory=ServingStack, description="left out: the kernels of this engine and nothing between them")
 
 
@@ -111,7 +111,7 @@ class AfdDeployment(Spec):
     ffn: Size = Field(description="servers of the FFN (y of xAyF)")
     attention_machine: str | None = Field(default=None, description="left out: the machine asked about")
     ffn_machine: str | None = Field(default=None, description="left out: the machine asked about")
-    gpus_per_server: Size = 8
+    gpus_per_server: Size = Field(default=8, description="GPUs of a server")
     micro_batches: Size = Field(
         default=3, description="micro-batches in flight, one in each of attention, network and FFN; 4: a stage for each way of the network"
     )
@@ -152,16 +152,18 @@ Deployment = Annotated[IdealDeployment | ColocatedDeployment | AfdDeployment | O
 class ModelWorkload(Spec):
     """A question about a whole model."""
 
-    attnsim: Literal[1]
+    attnsim: FormatVersion
     kind: Literal["model"]
-    name: str = Field(min_length=1)
-    title: str = ""
-    source: str = ""
+    name: Name = Field(min_length=1)
+    title: Title = ""
+    source: Source = ""
     model: str | dict[str, Any] = Field(description="library name, path, or an inline model")
-    phase: Literal["decode", "prefill"] = "decode"
+    phase: Literal["decode", "prefill"] = Field(
+        default="decode", description="decode: one more token for every request; prefill: the whole prompt"
+    )
     context: Size = Field(description="tokens of a request: those before the one decoded, or those of the prompt")
     batch: Size | None = Field(default=None, description="requests at once; left out: the largest that fits and meets `slo`")
-    slo: Slo = Field(default_factory=Slo)
+    slo: Slo = Field(default_factory=Slo, description="latency targets")
     dtype: Dtype | None = Field(
         default=None, description="format of matrix products; left out: the weights', where the machine computes in it"
     )
@@ -169,8 +171,10 @@ class ModelWorkload(Spec):
         default=None, description="schedule of the softmax attention kernels; left out: the best known one"
     )
     kv: Dtype | None = Field(default=None, description="format of cached keys and values; left out: the model's")
-    deployment: Deployment = Field(default_factory=lambda: ColocatedDeployment(kind="colocated"))
-    conditions: Conditions = Field(default_factory=Conditions)
+    deployment: Deployment = Field(
+        default_factory=lambda: ColocatedDeployment(kind="colocated"), description="on which devices the parts of the model run"
+    )
+    conditions: Conditions = Field(default_factory=Conditions, description="under which the kernels run")
     prices: str | None = Field(default=None, description="a price profile of arch_specs/prices.yaml")
 
     @model_validator(mode="after")

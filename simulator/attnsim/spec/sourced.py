@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
-from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
 from attnsim.errors import suggest
@@ -22,8 +22,8 @@ _FIELDS: Final = ("value", "source", "note")
 class Group(Spec):
     """A set of numbers that may share one `source` and one `note`."""
 
-    source: str = ""
-    note: str = ""
+    source: str = Field(default="", description="id of `sources` that plain numbers of this group cite; or `estimate`, `derived`")
+    note: str = Field(default="", description="what else a reader has to know; with `estimate` and `derived`, how the numbers came about")
 
 
 @dataclass(frozen=True, slots=True)

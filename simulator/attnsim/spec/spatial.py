@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from attnsim.errors import Issue, suggest
 from attnsim.spec.arch import Fault, source_faults
-from attnsim.spec.base import FieldError, Spec
+from attnsim.spec.base import Aliases, FieldError, FormatVersion, Name, Spec, Title
 from attnsim.spec.dtype import BITS, Dtype
 from attnsim.spec.quantity import Factor, Size, show
 from attnsim.spec.sourced import (
@@ -33,8 +33,8 @@ MAX_DIMENSIONS = 2
 class FunctionUnitSpec(Group):
     """One functional unit of a PE: energy of one action, area of one instance (0 where another unit's area holds it)."""
 
-    energy: SourcedJoules
-    area: SourcedArea | None = None
+    energy: SourcedJoules = Field(description="of one action")
+    area: SourcedArea | None = Field(default=None, description="of one instance; 0 where another unit's area holds it")
 
 
 def _cost(value: Any) -> Any:
@@ -49,7 +49,7 @@ def _cost(value: Any) -> Any:
 class OpCostSpec(Group):
     """What one operation costs a PE: its own `cycles` on a functional `unit`, or an `expand` into operations the PE executes itself."""
 
-    cycles: Size | None = None
+    cycles: Size | None = Field(default=None, description="of a PE for one operation")
     unit: str | None = Field(default=None, description="functional unit whose energy an action takes; left out: the one named as the op")
     expand: dict[str, Factor] = Field(default_factory=dict, description="such as {mac: 6}: an exponential as six multiply-adds")
 
@@ -65,64 +65,65 @@ class OpCostSpec(Group):
 class RegisterFileSpec(Group):
     """Registers of one PE: words of the array's number format, energy of one access."""
 
-    words: Size
-    read: SourcedJoules
-    write: SourcedJoules
-    area: SourcedArea | None = None
+    words: Size = Field(description="of the array's number format")
+    read: SourcedJoules = Field(description="energy of reading a word")
+    write: SourcedJoules = Field(description="energy of writing a word")
+    area: SourcedArea | None = Field(default=None, description="of one register file")
 
 
 class ArraySpec(Group):
     """A PE array: `shape` is [rows, columns] or [length], `ops` what every PE executes and at which cost in cycles."""
 
-    shape: list[Size] = Field(min_length=1, max_length=MAX_DIMENSIONS)
+    shape: list[Size] = Field(min_length=1, max_length=MAX_DIMENSIONS, description="[rows, columns] or [length]")
     count: Size = Field(default=1, description="identical arrays that share the work")
-    ops: dict[str, Annotated[OpCostSpec, BeforeValidator(_cost)]] = Field(min_length=1)
+    ops: dict[str, Annotated[OpCostSpec, BeforeValidator(_cost)]] = Field(
+        min_length=1, description="operation -> its cost in cycles of a PE, as `add: 1` or `exp: {expand: {mac: 6}}`"
+    )
     units: dict[str, FunctionUnitSpec] = Field(default_factory=dict, description="functional units of a PE: energy and area")
-    registers: RegisterFileSpec | None = None
+    registers: RegisterFileSpec | None = Field(default=None, description="registers of one PE; left out: not modelled")
 
 
 class BufferSpec(Group):
-    """The global buffer between memory and the arrays.
+    """The global buffer between memory and the arrays. A row moves in one access through one port."""
 
-    A row moves in one access through one port. `bandwidth`: words stream no faster than this; left out: the ports are not modelled as a
-    limit, and an answer says how many of them it needs.
-    """
-
-    capacity: SourcedBytes
-    row: SourcedBytes
-    banks: Size = 1
-    ports: Size = 1
-    read: SourcedJoules
-    write: SourcedJoules
-    area: SourcedArea | None = None
-    bandwidth: SourcedBandwidth | None = None
+    capacity: SourcedBytes = Field(description="bytes of the whole buffer")
+    row: SourcedBytes = Field(description="bytes that move in one access through one port")
+    banks: Size = Field(default=1, description="independent parts")
+    ports: Size = Field(default=1, description="accesses that one bank takes at a time")
+    read: SourcedJoules = Field(description="energy of reading a row")
+    write: SourcedJoules = Field(description="energy of writing a row")
+    area: SourcedArea | None = Field(default=None, description="of the whole buffer")
+    bandwidth: SourcedBandwidth | None = Field(
+        default=None,
+        description="words stream no faster than this; left out: the ports are no limit, and an answer says how many of them it needs",
+    )
 
 
 class MemorySpec(Group):
-    """Memory off the chip. `capacity` left out: not modelled."""
+    """Memory off the chip."""
 
-    bandwidth: SourcedBandwidth
-    energy: SourcedJoulePerByte
-    capacity: SourcedBytes | None = None
+    bandwidth: SourcedBandwidth = Field(description="nominal")
+    energy: SourcedJoulePerByte = Field(description="of moving one byte")
+    capacity: SourcedBytes | None = Field(default=None, description="left out: not modelled")
 
 
 class SpatialArchSpec(Spec):
     """A spatial accelerator: PE arrays that share one global buffer in front of one memory."""
 
-    attnsim: Literal[1]
+    attnsim: FormatVersion
     kind: Literal["spatial"]
-    name: str
-    title: str = ""
-    aliases: list[str] = []
+    name: Name
+    title: Title = ""
+    aliases: Aliases = []
     dtypes: list[Dtype] = Field(min_length=1, description="number formats the PEs compute in, all of one width")
     technology: str = Field(default="", description="process of the energy and area figures, such as '45 nm'")
-    clock: SourcedHertz
-    arrays: dict[str, ArraySpec] = Field(min_length=1)
-    buffer: BufferSpec
-    dram: MemorySpec
-    leakage: SourcedWatts | None = None
-    assumptions: list[str] = []
-    sources: dict[str, str]
+    clock: SourcedHertz = Field(description="the one clock of arrays and buffer")
+    arrays: dict[str, ArraySpec] = Field(min_length=1, description="PE arrays by name")
+    buffer: BufferSpec = Field(description="the global buffer")
+    dram: MemorySpec = Field(description="memory off the chip")
+    leakage: SourcedWatts | None = Field(default=None, description="power drawn whatever runs")
+    assumptions: list[str] = Field(default=[], description="sentences that every answer about this machine lists")
+    sources: dict[str, str] = Field(description="source id -> citation")
 
 
 def check_spatial(spec: SpatialArchSpec, doc: Document) -> tuple[Issue, ...]:

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from attnsim.spec.base import FieldError, Spec
+from attnsim.spec.base import FieldError, FormatVersion, Name, Source, Spec, Title
 
 _VALUES = "as text (1k..1M:log2, 1..200:+1, 'bf16,fp8') or as a list; 'sizes.P,sizes.M' gives two fields the same value"
 
@@ -14,11 +14,11 @@ _VALUES = "as text (1k..1M:log2, 1..200:+1, 'bf16,fp8') or as a list; 'sizes.P,s
 class SweepSpec(Spec):
     """Points of `grid`, `zip` and `list` combine: every point of one with every point of the others, as far as the filters let them."""
 
-    attnsim: Literal[1]
+    attnsim: FormatVersion
     kind: Literal["sweep"]
-    name: str = Field(min_length=1)
-    title: str = ""
-    source: str = ""
+    name: Name = Field(min_length=1)
+    title: Title = ""
+    source: Source = ""
     workload: str | dict[str, Any] = Field(description="library name, path, or an inline workload")
     arch: str | dict[str, Any] | None = Field(default=None, description="library name, path, or inline; left out where `arch` varies")
     schedule: str | dict[str, Any] | None = Field(default=None, description="schedule in place of the workload's own")

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from attnsim.spec.base import FieldError, Spec
+from attnsim.spec.base import FieldError, FormatVersion, Name, Spec, Title
 from attnsim.spec.dtype import Dtype
 from attnsim.spec.mask import DenseMask, MaskSpec
 from attnsim.spec.quantity import Hertz, Share, Size, Whole
@@ -58,17 +58,17 @@ class EndToEnd(Spec):
 class KernelWorkload(Spec):
     """One attention kernel: cascade x sizes x mask."""
 
-    attnsim: Literal[1]
+    attnsim: FormatVersion
     kind: Literal["kernel"]
-    name: str = Field(min_length=1)
-    title: str = ""
+    name: Name = Field(min_length=1)
+    title: Title = ""
     cascade: str | dict[str, Any] = Field(description="library name, path, or an inline cascade")
     sizes: dict[str, Size] = Field(
         description="size of every rank of the cascade, for example {B: 1, H: 32, G: 8, P: 8192, M: 8192, E: 128, F: 128}", min_length=1
     )
-    dtype: Dtype
-    direction: Literal["forward", "backward"] = "forward"
-    mask: MaskSpec = Field(default_factory=lambda: DenseMask(kind="dense"))
+    dtype: Dtype = Field(description="number format of the inputs")
+    direction: Literal["forward", "backward"] = Field(default="forward", description="backward: the gradients of a training step")
+    mask: MaskSpec = Field(default_factory=lambda: DenseMask(kind="dense"), description="which (query, key) pairs attend")
     schedule: str | dict[str, Any] | None = Field(
         default=None, description="library name, path, or inline; left out: the best known one for the machine"
     )
@@ -76,32 +76,32 @@ class KernelWorkload(Spec):
         default=None, description="schedule whose latency the speedup upper bound refers to; left out: the schedule itself"
     )
     end_to_end: EndToEnd | None = Field(default=None, description="report the speedup of a whole model over its dense self")
-    conditions: Conditions = Field(default_factory=Conditions)
+    conditions: Conditions = Field(default_factory=Conditions, description="under which the kernel runs")
 
 
 class LayerStep(Spec):
     """One kernel of a layer; what is left out is the layer's own."""
 
-    name: str = Field(min_length=1)
-    cascade: str | dict[str, Any]
+    name: str = Field(min_length=1, description="what the step is called in the answer")
+    cascade: str | dict[str, Any] = Field(description="library name, path, or an inline cascade")
     sizes: dict[str, Size] = Field(default_factory=dict, description="sizes that differ from the layer's")
-    mask: MaskSpec | None = None
-    schedule: str | dict[str, Any] | None = None
+    mask: MaskSpec | None = Field(default=None, description="left out: the layer's")
+    schedule: str | dict[str, Any] | None = Field(default=None, description="left out: the best known one for the machine")
 
 
 class LayerWorkload(Spec):
     """Kernels that run one after another, tensors between them through memory: a whole layer, or several that are alike, end to end."""
 
-    attnsim: Literal[1]
+    attnsim: FormatVersion
     kind: Literal["layer"]
-    name: str = Field(min_length=1)
-    title: str = ""
-    dtype: Dtype
+    name: Name = Field(min_length=1)
+    title: Title = ""
+    dtype: Dtype = Field(description="number format of the inputs")
     sizes: dict[str, Size] = Field(description="sizes by rank; every step takes those of its cascade", min_length=1)
-    mask: MaskSpec = Field(default_factory=lambda: DenseMask(kind="dense"))
-    conditions: Conditions = Field(default_factory=Conditions)
+    mask: MaskSpec = Field(default_factory=lambda: DenseMask(kind="dense"), description="of the steps whose cascade has queries and keys")
+    conditions: Conditions = Field(default_factory=Conditions, description="under which the kernels run")
     layers: Size = Field(default=1, description="how many such layers follow one another")
-    steps: list[LayerStep] = Field(min_length=1)
+    steps: list[LayerStep] = Field(min_length=1, description="the kernels, in order")
 
 
 WorkloadSpec = Annotated[KernelWorkload | LayerWorkload, Field(discriminator="kind")]
