@@ -14,6 +14,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from attnsim.tape import Traced, call, noted, settled
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -204,6 +206,8 @@ def maximum(first: Number, second: Number) -> Number:
         import numpy as np
 
         return Lanes(np.maximum(_raw(first), _raw(second)))
+    if type(first) is Traced or type(second) is Traced:
+        return noted(_larger, first, second)
     return first if first >= second else second
 
 
@@ -213,6 +217,16 @@ def minimum(first: Number, second: Number) -> Number:
         import numpy as np
 
         return Lanes(np.minimum(_raw(first), _raw(second)))
+    if type(first) is Traced or type(second) is Traced:
+        return noted(_smaller, first, second)
+    return first if first <= second else second
+
+
+def _larger(first: Number, second: Number) -> Number:
+    return first if first >= second else second
+
+
+def _smaller(first: Number, second: Number) -> Number:
     return first if first <= second else second
 
 
@@ -227,7 +241,7 @@ def largest(numbers: Iterable[Number], default: Number = 0.0) -> Number:
 def where(condition: Number, then: Number, otherwise: Number) -> Number:
     """`then` where the condition holds; both are computed."""
     if type(condition) is not Lanes:
-        return then if condition else otherwise
+        return call(where, condition, then, otherwise) if type(condition) is Traced else then if condition else otherwise
     import numpy as np
 
     return Lanes(np.where(condition.values, _raw(then), _raw(otherwise)))
@@ -235,12 +249,12 @@ def where(condition: Number, then: Number, otherwise: Number) -> Number:
 
 def real(number: Number) -> Number:
     """As a float."""
-    return number if type(number) is Lanes else float(number)
+    return number if type(number) is Lanes else call(float, number)
 
 
 def whole(number: Number) -> Number:
     """As an int; Lanes hold whole numbers as floats."""
-    return number if type(number) is Lanes else int(number)
+    return number if type(number) is Lanes else call(int, number)
 
 
 def nonzero(number: Number) -> bool:
@@ -254,7 +268,7 @@ def quotient(first: Number, second: Number) -> Number:
         import numpy as np
 
         return Lanes(np.floor_divide(_raw(first), _raw(second)))
-    return int(first // second)
+    return call(int, first // second)
 
 
 def refusal(error: Callable[..., Exception], *numbers: Number) -> Exception:
@@ -269,7 +283,7 @@ def refusal(error: Callable[..., Exception], *numbers: Number) -> Exception:
 def one_value(number: Number) -> Number:
     """The value on which all lanes agree, as a plain number; parts those that differ from the first."""
     if type(number) is not Lanes:
-        return number
+        return settled(number)
     first = number.values[0]
     same = number.values == first
     if not same.all():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any, cast
+from typing import Any
 
 from attnsim.cascade.cascade import Cascade, totals
 from attnsim.cascade.einsum import Einsum
@@ -26,10 +26,13 @@ from attnsim.evaluate.warm import kept_share, warmed
 from attnsim.lanes import Number, OneByOne, largest, minimum, nonzero, refusal
 from attnsim.machine.machine import Machine
 from attnsim.mask.banded import CAUSAL
+from attnsim.mask.base import Mask, TileShape
 from attnsim.mask.perhead import record_of_heads
 from attnsim.schedule.condition import holds
 from attnsim.schedule.schedule import Schedule, load_schedule
 from attnsim.spec.schedule import HelperKernel
+from attnsim.spec.workload import Conditions
+from attnsim.tape import call
 from attnsim.units import format_quantity
 
 PERMUTE, UNPERMUTE = "permute", "unpermute"
@@ -315,25 +318,32 @@ def _mask(point: Point, kernels: tuple[Kernel, ...]) -> dict[str, Any]:
     p, m = point.sizes[point.query], point.sizes[point.key]
     main = next((kernel for kernel in kernels if kernel.name == point.schedule.name), kernels[0])
     if point.schedule.spec.fusion != "all" or not {point.query, point.key} <= main.tile.keys():
-        return record_of_heads(point.mask, p, m, [(count, mask, None) for count, mask in point.masks])
+        return call(_mask_record, point.mask, p, m, [[count, mask, None] for count, mask in point.masks], (), {})
     row = point.schedule.tile(point.context)
-    record = record_of_heads(point.mask, p, m, cast("Any", query_walks(point, row)))
-    q_tile, k_tile = row.shape(point.query), row.shape(point.key)
-    if "flop_speedup_causal" in record and isinstance(q_tile, int) and isinstance(k_tile, int):
-        record["speedup_mean_tile_causal"] = CAUSAL.walk(p, m, q_tile, k_tile).visited_total / record["tile_pairs_kernel"]
+    more = {}
     cost = point.schedule.constant(point.schedule.spec.constants.masked_tile_cost, point.context, 0.0)
     if cost:
-        record["masked_tile_cost"] = cost
+        more["masked_tile_cost"] = cost
     copies = [kernel.traffic.total(point.machine.memory.name) for kernel in kernels if kernel.name in (PERMUTE, UNPERMUTE)]
     if point.schedule.spec.permute is not None:
-        record["permute_bytes"] = sum(copies)
+        more["permute_bytes"] = sum(copies)
+    walks = [[*walk] for walk in query_walks(point, row)]
+    return call(_mask_record, point.mask, p, m, walks, (row.shape(point.query), row.shape(point.key)), more)
+
+
+def _mask_record(
+    mask: Mask, p: Number, m: Number, walks: Sequence[Any], tile: tuple[TileShape, ...], more: Mapping[str, Number]
+) -> dict[str, Any]:
+    record = record_of_heads(mask, p, m, walks)
+    if "flop_speedup_causal" in record and all(isinstance(side, int) for side in tile):
+        for q_tile, k_tile in (tile,) if tile else ():
+            record["speedup_mean_tile_causal"] = CAUSAL.walk(p, m, q_tile, k_tile).visited_total / record["tile_pairs_kernel"]
+    record.update(more)
     return record
 
 
 def _assumptions(point: Point, clock: float, highest: float) -> tuple[str, ...]:
-    kept = kept_share(point)
-    place = f"{kept:.0%} of the tensors are in the shared cache from the run before" if kept else "inputs start in memory, not in a cache"
-    notes = [f"launch: {point.conditions.launch}", place]
+    notes = [f"launch: {point.conditions.launch}", call(_place, kept_share(point))]
     if point.schedule.spec.cascade != point.cascade.name:
         notes.append(f"schedule {point.schedule.name} was written for {point.schedule.spec.cascade} and runs {point.cascade.name} here")
     fitted = point.schedule.fitted_on(point.context)
@@ -344,12 +354,20 @@ def _assumptions(point: Point, clock: float, highest: float) -> tuple[str, ...]:
         notes.append(f"constants of {point.schedule.name} fitted on {'; '.join(fitted)}")
     elif not here:
         notes.append(f"no fitted constants in {point.schedule.name}")
-    if point.conditions.tensor_clock is not None:
+    about_clock = call(_clock_notes, point.conditions, clock, highest, point.machine.power.tdp_w)
+    return (*notes, *about_clock, *point.machine.assumptions)
+
+
+def _place(kept: float) -> str:
+    return f"{kept:.0%} of the tensors are in the shared cache from the run before" if kept else "inputs start in memory, not in a cache"
+
+
+def _clock_notes(conditions: Conditions, clock: float, highest: float, limit_w: float) -> list[str]:
+    notes = []
+    if conditions.tensor_clock is not None:
         notes.append(f"clock locked at {clock / 1e6:.0f} MHz")
-    if not point.conditions.power_limit:
+    if not conditions.power_limit:
         notes.append("power limit not applied (short or locked-clock run)")
     elif clock < highest:
-        notes.append(
-            f"clock lowered from {highest / 1e6:.0f} to {clock / 1e6:.0f} MHz by the {point.machine.power.tdp_w:.0f} W board limit"
-        )
-    return (*notes, *point.machine.assumptions)
+        notes.append(f"clock lowered from {highest / 1e6:.0f} to {clock / 1e6:.0f} MHz by the {limit_w:.0f} W board limit")
+    return notes

@@ -27,6 +27,17 @@ def costs_of(rounds: Rounds, per_tile: Number, masked: Number, overhead: Number)
     return LaneCosts.of(rounds, per_tile, masked, overhead)
 
 
+def grid_times(
+    rounds: Rounds, each: Sequence[Number], repeat: Number, orders: tuple[bool, bool], slots: tuple[int, int, float], span_of: Span
+) -> tuple[Number, Number]:
+    """Cycles until the last CTA of a grid ends, and of all its CTAs together.
+
+    each: cycles of a visited tile, those that a mask adds, and of a CTA; orders, the rest: as in `grid_span`.
+    """
+    costs = costs_of(rounds, *each)
+    return grid_span(costs, repeat, *orders, slots, span_of), total_cost(costs) * repeat
+
+
 def total_cost(costs: Costs) -> Number:
     """Cycles of all CTAs of a period."""
     return sum(count * cost for count, cost in costs) if isinstance(costs, list) else costs.total

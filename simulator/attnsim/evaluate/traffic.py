@@ -10,6 +10,7 @@ from attnsim.cascade.cascade import Cascade
 from attnsim.cascade.einsum import Einsum
 from attnsim.evaluate.point import Point
 from attnsim.lanes import Lanes, Number, maximum, minimum, real, where
+from attnsim.tape import call
 
 STATE_BYTES = 4  # running maxima, sums and partial results are fp32 in every kernel of the library
 
@@ -121,13 +122,13 @@ def _attended_share(point: Point, tensor: str) -> Number:
     p, m = point.sizes[point.query], point.sizes[point.key]
     if point.key in ranks:
         return _keys_read(point, p, m) / m
-    return real(point.mask.queries(p, m)) / p if point.query in ranks and tensor not in point.cascade.outputs else 1.0
+    return real(call(type(point.mask).queries, point.mask, p, m)) / p if point.query in ranks and tensor not in point.cascade.outputs else 1.0
 
 
 def _keys_read(point: Point, p: Number, m: Number) -> Number:
     """Keys that are read of a key head, on average: of the query heads that share it, at least those of the one that attends most."""
     if len(point.masks) == 1:
-        return real(point.mask.keys(p, m))
+        return real(call(type(point.mask).keys, point.mask, p, m))
     keys = [mask.keys(p, m) for count, mask in point.masks for _ in range(count)]
     groups = [max(keys[first : first + point.group]) for first in range(0, len(keys), point.group)]
     return float(sum(groups)) / len(groups)
