@@ -9,6 +9,7 @@ from attnsim.errors import InfeasibleError
 from attnsim.evaluate.point import Point
 from attnsim.lanes import Number, OneByOne, largest
 from attnsim.mask.base import Mask, TileWalk
+from attnsim.mask.base import Rounds as PlainRounds
 from attnsim.spec.schedule import Tile
 from attnsim.tape import call
 
@@ -84,10 +85,8 @@ def _rounds_of(walk: Any, masked: Literal["partial", "visited", "none"], whole: 
         if whole:
             return ((1, walk.visited_total, runs.summed(runs.count * runs.partial)),)
         return runs.single() or runs
-    rounds = tuple((run.tiles, run.visited, 0 if masked == "none" else getattr(run, masked)) for run in walk.runs)
-    if whole:
-        return ((1, walk.visited_total, sum(count * part for count, _, part in rounds)),)
-    return rounds
+    rounds = walk.rounds(masked)
+    return PlainRounds([(1, walk.visited_total, rounds.tally[2])]) if whole else rounds
 
 
 def tally(rounds: Rounds) -> tuple[Number, Number, Number, Number]:
@@ -95,6 +94,8 @@ def tally(rounds: Rounds) -> tuple[Number, Number, Number, Number]:
     if not isinstance(rounds, tuple):
         visits, masked = (rounds.summed(rounds.count * each) for each in (rounds.visited, rounds.partial))
         return rounds.ctas, visits, masked, rounds.largest(rounds.visited)
+    if isinstance(rounds, PlainRounds):
+        return rounds.tally
     return (
         sum(count for count, _, _ in rounds),
         sum(count * visited for count, visited, _ in rounds),
@@ -138,4 +139,4 @@ def merged_rounds(pieces: Iterable[tuple[int, int, int]]) -> Rounds:
             out[-1] = (out[-1][0] + count, visited, partial)
         else:
             out.append((count, visited, partial))
-    return tuple(out)
+    return PlainRounds(out)
