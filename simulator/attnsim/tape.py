@@ -264,19 +264,47 @@ def _builder(shape: Any, place: Mapping[int, int]) -> Builder:
     if isinstance(shape, int):
         return operator.itemgetter(place[shape])
     kind, keys, items = shape
-    if len(items) > 1 and all(isinstance(item, int) for item in items):
-        several: Builder = operator.itemgetter(*(place[item] for item in items))
-    else:
-        builders = [_builder(item, place) for item in items]
-
-        def several(registers: Sequence[Any]) -> Any:
-            return [build(registers) for build in builders]
-
     if kind is dict:
-        return lambda registers: dict(zip(keys, several(registers), strict=True))
+        return _mapping_builder(keys, items, place)
     if kind in (tuple, list):
-        return lambda registers: kind(several(registers))
-    return lambda registers: kind(**dict(zip(keys, several(registers), strict=True)))
+        values = _values_builder(items, place)
+        return lambda registers: kind(values(registers))
+    return _record_builder(kind, keys, items, place)
+
+
+def _values_builder(items: Sequence[Any], place: Mapping[int, int]) -> Builder:
+    """Several values in order."""
+    if len(items) > 1 and all(isinstance(item, int) for item in items):
+        return operator.itemgetter(*(place[item] for item in items))
+    builders = [_builder(item, place) for item in items]
+    return lambda registers: [build(registers) for build in builders]
+
+
+def _mapping_builder(keys: Sequence[Any], items: Sequence[Any], place: Mapping[int, int]) -> Builder:
+    if len(items) == 1:
+        key, build = keys[0], _builder(items[0], place)
+        return lambda registers: {key: build(registers)}
+    values = _values_builder(items, place)
+    return lambda registers: dict(zip(keys, values(registers)))  # noqa: B905 - as many by construction, and asking takes as long again
+
+
+def _record_builder(kind: Any, names: Sequence[str], items: Sequence[Any], place: Mapping[int, int]) -> Builder:
+    """An instance of a dataclass with slots, filled directly: the `__init__` of a frozen one takes three times as long."""
+    slots = {name: getattr(kind, name).__set__ for name in names}
+    plain = [name for name, item in zip(names, items, strict=True) if isinstance(item, int)]
+    values = _values_builder([item for item in items if isinstance(item, int)], place)
+    puts = [slots[name] for name in plain]
+    nested = [(slots[name], _builder(item, place)) for name, item in zip(names, items, strict=True) if not isinstance(item, int)]
+
+    def build(registers: Sequence[Any]) -> Any:
+        made = object.__new__(kind)
+        for put, value in zip(puts, values(registers)):  # noqa: B905 - as above
+            put(made, value)
+        for put, part in nested:
+            put(made, part(registers))
+        return made
+
+    return build
 
 
 class Tree:
