@@ -13,8 +13,9 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
+from itertools import pairwise
 from math import ceil, floor
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast
 
 Builder: TypeAlias = Callable[[Sequence[Any]], Any]
 """A value, or a structure of values, from the registers."""
@@ -48,7 +49,7 @@ class Traced:
         return bool(self.recorder.step(operator.contains, self, item))
 
     def __iter__(self) -> Iterator[Any]:
-        return iter([self[index] for index in range(len(self))])
+        return iter([self.recorder.step(operator.getitem, self, index) for index in range(len(self))])
 
     def __len__(self) -> int:
         return int(self.recorder.ask(self.recorder.step(_count, self, self)))
@@ -230,14 +231,14 @@ class Stretch:
         for value in written.constants:
             place[value.number] = len(place)
         self.constants = [value.value for value in written.constants]
-        self.steps = []
+        self.steps: list[tuple[Callable[[Any, Any], Any], int, int]] = []
         for function, first, second, number in written.steps:
             self.steps.append((function, place[first], place[second]))
             place[number] = len(place)
         self.called = written.called
-        self.build = None if written.shape is None else _builder(written.shape, place)
+        self.build: Builder = _nothing if written.shape is None else _builder(written.shape, place)
         self.asked = -1
-        self.follows: Any = {}
+        self.follows: dict[Any, Stretch] = {}
         self.marks = (written.called, _renumbered(written.shape, place))
         if written.called is not None:
             place[written.end] = len(place)
@@ -248,6 +249,10 @@ class Stretch:
         """Whether the program does the same up to here."""
         alike = (self.steps, self.asked, self.marks) == (other.steps, other.asked, other.marks)
         return alike and len(self.constants) == len(other.constants) and all(map(_alike, self.constants, other.constants))
+
+
+def _nothing(_: Sequence[Any]) -> Any:
+    """What a stretch builds that ends with a question."""
 
 
 def _alike(one: Any, other: Any) -> bool:
@@ -315,37 +320,54 @@ class Tree:
         self.root: Stretch | None = None
         self.runs = 0
 
-    def add(self, recorder: Recorder, inputs: Sequence[Traced], answer: Any) -> None:
-        """Keep one more run. Raises Untraceable where it did something else than a run before whose answers were the same."""
+    def add(self, recorder: Recorder, inputs: Sequence[Traced], answer: Any, check: Callable[[Any], bool]) -> None:
+        """Keep one more run: of a program that took `inputs`, the first values of the recorder, to `answer`.
+
+        Raises Untraceable, and keeps nothing, where playing it gives what `check` refuses, or where the program did not do the same as
+        before although it got the same answers.
+        """
         last = recorder.stretches[-1]
         last.shape = recorder.shape(answer)
         place = {value.number: index for index, value in enumerate(inputs)}
-        holder: Any = None
-        for written in recorder.stretches:
-            new = Stretch(written, place, written is not last)
-            known = self.root if holder is None else holder[0].follows.get(holder[1])
-            if known is not None and not known.same(new):
-                raise Untraceable
-            if known is None and holder is None:
-                self.root = new
-            elif known is None:
-                holder[0].follows[holder[1]] = new
-            holder = known or new, written.answer
+        written = [(Stretch(one, place, one is not last), one.answer) for one in recorder.stretches]
+        for (stretch, outcome), (following, _) in pairwise(written):
+            stretch.follows[outcome] = following
+        if not check(_played(written[0][0], [value.value for value in inputs])):
+            raise Untraceable
+        if self.root is None:
+            self.root = written[0][0]
+        else:
+            _graft(self.root, written)
         self.runs += 1
 
     def play(self, inputs: Sequence[Any]) -> Any:
-        """The program's answer to other inputs, or MISSING."""
-        registers, stretch = [*inputs], self.root
-        append = registers.append
-        while stretch is not None:
-            registers += stretch.constants
-            for function, first, second in stretch.steps:
-                append(function(registers[first], registers[second]))
-            if stretch.called is not None:
-                append(stretch.called(*stretch.build(registers)))  # type: ignore[misc]
-                stretch = stretch.follows.get(None)
-            elif stretch.asked >= 0:
-                stretch = stretch.follows.get(registers[stretch.asked])
-            else:
-                return stretch.build(registers)  # type: ignore[misc]
-        return MISSING
+        """The program's answer to other inputs, or MISSING. Raises what a function that is called raises."""
+        return MISSING if self.root is None else _played(self.root, inputs)
+
+
+def _graft(known: Stretch, run: Sequence[tuple[Stretch, Any]]) -> None:
+    """Let a run (stretches, each with the answer to its question) follow what is known of it."""
+    for (stretch, outcome), (following, _) in pairwise(run):
+        if not known.same(stretch):
+            raise Untraceable
+        if outcome not in known.follows:
+            known.follows[outcome] = following
+            return
+        known = known.follows[outcome]
+
+
+def _played(root: Stretch, inputs: Sequence[Any]) -> Any:
+    registers, stretch = [*inputs], cast("Stretch | None", root)
+    append = registers.append
+    while stretch is not None:
+        registers += stretch.constants
+        for function, first, second in stretch.steps:
+            append(function(registers[first], registers[second]))
+        if stretch.called is not None:
+            append(stretch.called(*stretch.build(registers)))
+            stretch = stretch.follows.get(None)
+        elif stretch.asked >= 0:
+            stretch = stretch.follows.get(registers[stretch.asked])
+        else:
+            return stretch.build(registers)
+    return MISSING

@@ -315,12 +315,11 @@ def _footprint(point: Point, kernels: tuple[Kernel, ...]) -> Number:
 def _mask(point: Point, kernels: tuple[Kernel, ...]) -> dict[str, Any]:
     if not point.positioned:
         return {}
-    p, m = point.sizes[point.query], point.sizes[point.key]
     main = next((kernel for kernel in kernels if kernel.name == point.schedule.name), kernels[0])
     if point.schedule.spec.fusion != "all" or not {point.query, point.key} <= main.tile.keys():
-        return call(_mask_record, point.mask, p, m, [[count, mask, None] for count, mask in point.masks], (), {})
+        return _record(point, [[count, mask, None] for count, mask in point.masks], (), {})
     row = point.schedule.tile(point.context)
-    more = {}
+    more: dict[str, Number] = {}
     cost = point.schedule.constant(point.schedule.spec.constants.masked_tile_cost, point.context, 0.0)
     if cost:
         more["masked_tile_cost"] = cost
@@ -328,16 +327,20 @@ def _mask(point: Point, kernels: tuple[Kernel, ...]) -> dict[str, Any]:
     if point.schedule.spec.permute is not None:
         more["permute_bytes"] = sum(copies)
     walks = [[*walk] for walk in query_walks(point, row)]
-    return call(_mask_record, point.mask, p, m, walks, (row.shape(point.query), row.shape(point.key)), more)
+    return _record(point, walks, (row.shape(point.query), row.shape(point.key)), more)
 
 
-def _mask_record(
-    mask: Mask, p: Number, m: Number, walks: Sequence[Any], tile: tuple[TileShape, ...], more: Mapping[str, Number]
-) -> dict[str, Any]:
+def _record(point: Point, walks: Sequence[Any], tile: Sequence[TileShape], more: Mapping[str, Number]) -> dict[str, Any]:
+    sizes = point.sizes[point.query], point.sizes[point.key]
+    found: dict[str, Any] = call(_record_of, point.mask, *sizes, walks, tile, more)
+    return found
+
+
+def _record_of(mask: Mask, p: Number, m: Number, walks: Sequence[Any], tile: Sequence[Any], more: Mapping[str, Number]) -> dict[str, Any]:
     record = record_of_heads(mask, p, m, walks)
-    if "flop_speedup_causal" in record and all(isinstance(side, int) for side in tile):
-        for q_tile, k_tile in (tile,) if tile else ():
-            record["speedup_mean_tile_causal"] = CAUSAL.walk(p, m, q_tile, k_tile).visited_total / record["tile_pairs_kernel"]
+    if "flop_speedup_causal" in record and tile and all(isinstance(side, int) for side in tile):
+        q_tile, k_tile = tile
+        record["speedup_mean_tile_causal"] = CAUSAL.walk(p, m, q_tile, k_tile).visited_total / record["tile_pairs_kernel"]
     record.update(more)
     return record
 

@@ -9,7 +9,9 @@ several answers. Whatever cannot be recorded or was refused is left to the engin
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, Final, NamedTuple, cast
 
 from attnsim.cascade.cascade import Cascade
 from attnsim.errors import AttnsimError
@@ -23,10 +25,11 @@ from attnsim.schedule.schedule import Schedule, load_schedule
 from attnsim.spec.workload import Conditions
 from attnsim.tape import MISSING, Recorder, Tree, Untraceable
 
-#: Questions of a kind that the engine answers before it is recorded.
+#: Questions of a kind that the engine answers before a way is recorded: a single run never is.
 BEFORE: Final = 3
 _MOST_KINDS: Final = 256
-_MOST_WAYS: Final = 64  # of one kind: some 50 KB each
+_MOST_WAYS: Final = 64  # of one kind
+_MOST_WAYS_OF_ALL: Final = 1024  # each takes some 50 KB, less what it shares with others
 _MOST_FAILURES: Final = 8  # to record, after which a kind is left to the engine
 
 
@@ -46,31 +49,44 @@ class Question(NamedTuple):
         """The point asked about."""
         return Point(*self)
 
+    @property
+    def free(self) -> frozenset[str]:
+        """Ranks whose sizes need not be settled for the engine to know what it computes: of the batch, of heads and of positions."""
+        return _free(self.cascade)
 
+
+@lru_cache(maxsize=512)
+def _free(cascade: Cascade) -> frozenset[str]:
+    return frozenset((*cascade.batch, *cascade.groups, *cascade.positions))
+
+
+@dataclass(slots=True)
 class _Kind:
-    """Questions that differ in free sizes alone."""
+    """Questions that differ in free sizes alone: how many there were, how often recording failed, and what was recorded."""
 
-    __slots__ = ("failures", "seen", "tree")
-
-    def __init__(self) -> None:
-        self.seen, self.failures, self.tree = 0, 0, Tree()
+    seen: int = 0
+    failures: int = 0
+    tree: Tree = field(default_factory=Tree)
 
 
 _kinds: dict[Any, _Kind] = {}
 
 
 def evaluated(question: Question, name: str) -> Estimate:
-    """`evaluate` of the point asked about, of one point or of many. Raises as it does."""
+    """`evaluate` of the point, or of the many points, asked about. Raises as it does."""
     kind = _kind_of(question)
     if kind is None:
         return evaluate(question.point(), name)
     kind.seen += 1
     if kind.seen <= BEFORE:
         return evaluate(question.point(), name)
-    free = _free(question.cascade)
-    found = kind.tree.play([name, *[size for rank, size in question.sizes.items() if rank in free]])
-    if found is not MISSING:
-        return found  # type: ignore[no-any-return]
+    free = question.free
+    try:
+        played = kind.tree.play([name, *[size for rank, size in question.sizes.items() if rank in free]])
+    except (AttnsimError, ValueError, ArithmeticError):  # refused: the engine says why
+        played = MISSING
+    if played is not MISSING:
+        return cast("Estimate", played)
     answer = evaluate(question.point(), name)
     if kind.tree.runs < _MOST_WAYS and kind.failures < _MOST_FAILURES:
         _record(kind, question, name, answer)
@@ -78,19 +94,18 @@ def evaluated(question: Question, name: str) -> Estimate:
 
 
 def _kind_of(question: Question) -> _Kind | None:
-    """None for questions that are not recorded: many points at once, and kernels that read more files or have a mask for each head."""
+    """None for what is not recorded: many points at once, other masks in other heads, and kernels that ask for files as they go."""
     cascade, sizes, mask, dtype, machine, schedule, conditions, direction = question
-    spec = schedule.spec
+    spec, free = schedule.spec, question.free
     if spec.fusion != "all" or spec.selection is not None or type(mask) is PerHead:
         return None
-    free = _free(cascade)
-    fixed = []
+    settled: list[Any] = []
     for rank, size in sizes.items():
         if type(size) is not int:
             return None
-        fixed.append(rank if rank in free else (rank, size))
-    other = load_schedule(spec.split.unsplit) if spec.split is not None and spec.split.unsplit else None
-    key = (cascade, mask, dtype, machine, schedule, other, conditions, direction, tuple(fixed))
+        settled.append(rank if rank in free else (rank, size))
+    unsplit = load_schedule(spec.split.unsplit) if spec.split is not None and spec.split.unsplit else None
+    key = (cascade, mask, dtype, machine, schedule, unsplit, conditions, direction, tuple(settled))
     kind = _kinds.get(key)
     if kind is None:
         if len(_kinds) >= _MOST_KINDS:
@@ -99,21 +114,16 @@ def _kind_of(question: Question) -> _Kind | None:
     return kind
 
 
-def _free(cascade: Cascade) -> frozenset[str]:
-    """Ranks whose sizes no tile and no condition has to settle: of the batch, of heads and positions."""
-    return frozenset((*cascade.batch, *cascade.groups, *cascade.positions))
-
-
 def _record(kind: _Kind, question: Question, name: str, answer: Estimate) -> None:
-    """Run the engine on recorded sizes; kept only if what is played from it is the answer, type for type."""
-    free, recorder = _free(question.cascade), Recorder()
+    """Run the engine on recorded sizes. The way counts only if playing it gives `answer`, type for type."""
+    if sum(known.tree.runs for known in list(_kinds.values())) >= _MOST_WAYS_OF_ALL:
+        _kinds.clear()
+    free, recorder = question.free, Recorder()
     asked = recorder.traced(name)
     sizes = {rank: recorder.traced(size) if rank in free else size for rank, size in question.sizes.items()}
     inputs = [asked, *(size for rank, size in sizes.items() if rank in free)]
     try:
-        kind.tree.add(recorder, inputs, evaluate(question._replace(sizes=sizes).point(), asked))  # type: ignore[arg-type]
-        played = kind.tree.play([one.value for one in inputs])
-        if repr(played) != repr(answer):
-            raise Untraceable
-    except (Untraceable, AttnsimError, AttributeError, TypeError):
+        found = evaluate(question._replace(sizes=sizes).point(), cast("str", asked))
+        kind.tree.add(recorder, inputs, found, lambda played: repr(played) == repr(answer))
+    except (Untraceable, AttributeError, TypeError):  # what cannot take a recorded number
         kind.failures += 1

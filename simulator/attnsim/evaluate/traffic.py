@@ -122,7 +122,9 @@ def _attended_share(point: Point, tensor: str) -> Number:
     p, m = point.sizes[point.query], point.sizes[point.key]
     if point.key in ranks:
         return _keys_read(point, p, m) / m
-    return real(call(type(point.mask).queries, point.mask, p, m)) / p if point.query in ranks and tensor not in point.cascade.outputs else 1.0
+    return (
+        real(call(type(point.mask).queries, point.mask, p, m)) / p if point.query in ranks and tensor not in point.cascade.outputs else 1.0
+    )
 
 
 def _keys_read(point: Point, p: Number, m: Number) -> Number:
