@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from attnsim.evaluate.point import Point
 from attnsim.evaluate.traffic import attended_share
 from attnsim.evaluate.warm import least_moved_share
-from attnsim.lanes import Number, maximum
+from attnsim.lanes import Number, added, maximum
 from attnsim.mask.base import Mask
 from attnsim.tape import call
 
@@ -84,9 +84,9 @@ def lower_bound(point: Point, work: Algorithm) -> dict[str, Number]:
     if exponentials:
         shares = _exp_rates(point)
         fastest = max(shares, key=lambda name: (shares[name], machine.units[name].rate("exp", point.dtype) is not None))
-        time = exponentials / sum(shares.values())
+        time = exponentials / added(shares.values())
         seconds[fastest] = seconds.get(fastest, 0.0) + time if set(shares) == {unit} else maximum(seconds.get(fastest, 0.0), time)
-    moved = sum(work.compulsory_read.values()) + sum(work.compulsory_write.values())
+    moved = added(work.compulsory_read.values()) + added(work.compulsory_write.values())
     seconds[machine.memory.name] = moved * least_moved_share(point) / machine.memory.bandwidth
     return seconds
 

@@ -23,7 +23,7 @@ from attnsim.evaluate.traffic import Traffic
 from attnsim.evaluate.unfused import combine_kernel, helper_kernel, permute_kernel, unfused_kernels
 from attnsim.evaluate.walks import query_walks
 from attnsim.evaluate.warm import kept_share, warmed
-from attnsim.lanes import Number, OneByOne, largest, minimum, nonzero, refusal
+from attnsim.lanes import Number, OneByOne, added, largest, minimum, nonzero, refusal
 from attnsim.machine.machine import Machine
 from attnsim.mask.banded import CAUSAL
 from attnsim.mask.base import Mask, TileShape
@@ -134,7 +134,7 @@ def _launch(point: Point) -> float:
 def latency_of(point: Point, kernels: tuple[Kernel, ...]) -> Number:
     """Seconds that `kernels` take one after another, launches included, at the clock they settle at."""
     clock = _clocks(point, kernels)[1].settled
-    return sum(kernel.seconds(clock) + _launch(point) for kernel in kernels)
+    return added(kernel.seconds(clock) + _launch(point) for kernel in kernels)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,7 +185,7 @@ def evaluate(point: Point, name: str, baseline: tuple[str, Number] | None = None
     dynamic, clocks = _clocks(point, kernels)
     clock = clocks.settled
     parts = tuple(_kernel_estimate(point, kernel, clock, _launch(point)) for kernel in kernels)
-    latency = sum(part.latency_s for part in parts)
+    latency = added(part.latency_s for part in parts)
     floor = largest(floors.values())
     traffic = Traffic()
     times: dict[str, Number] = {}
@@ -255,7 +255,7 @@ def _kernel_estimate(point: Point, kernel: Kernel, clock: Number, launch: float)
 def _bytes(point: Point, kernels: tuple[Kernel, ...], traffic: Traffic) -> dict[str, Number]:
     """Bytes by level: device levels by tensor, and what matrix instructions read from the processors' own memory."""
     out = {level.name: traffic.total(level.name) for level in point.machine.levels if level.per == "device"}
-    near = sum(kernel.smem_bytes for kernel in kernels)
+    near = added(kernel.smem_bytes for kernel in kernels)
     if point.local is not None and nonzero(near):
         out[point.machine.levels[point.local].name] = near
     return out
@@ -288,7 +288,7 @@ def _footprint(point: Point, kernels: tuple[Kernel, ...]) -> Number:
         InfeasibleError: more than the machine's memory holds.
     """
     names = set(footprint_tensors(point.cascade))
-    always = sum(point.tensor_bytes(name) for name in names)
+    always = added(point.tensor_bytes(name) for name in names)
     memory = point.machine.memory
     born: dict[str, tuple[int, Number]] = {}
     last: dict[str, int] = {}
@@ -299,7 +299,7 @@ def _footprint(point: Point, kernels: tuple[Kernel, ...]) -> Number:
             if nonzero(moved.get("write", 0.0)) and tensor not in born:
                 born[tensor] = (index, moved["write"])
             last[tensor] = index
-    live = [sum(size for name, (first, size) in born.items() if first <= index <= last[name]) for index in range(len(kernels))]
+    live = [added(size for name, (first, size) in born.items() if first <= index <= last[name]) for index in range(len(kernels))]
     total = always + largest(live)
     if total > memory.capacity_bytes:
 
@@ -325,7 +325,7 @@ def _mask(point: Point, kernels: tuple[Kernel, ...]) -> dict[str, Any]:
         more["masked_tile_cost"] = cost
     copies = [kernel.traffic.total(point.machine.memory.name) for kernel in kernels if kernel.name in (PERMUTE, UNPERMUTE)]
     if point.schedule.spec.permute is not None:
-        more["permute_bytes"] = sum(copies)
+        more["permute_bytes"] = added(copies)
     walks = [[*walk] for walk in query_walks(point, row)]
     return _record(point, walks, (row.shape(point.query), row.shape(point.key)), more)
 

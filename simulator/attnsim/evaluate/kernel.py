@@ -21,7 +21,7 @@ from attnsim.evaluate.spans import Span, grid_times
 from attnsim.evaluate.traffic import STATE_BYTES, Grid, Traffic, fill_bytes, fused_traffic, results_of, summed_over_grid, tile_bytes
 from attnsim.evaluate.walks import HeadWalks, grid_rounds, key_walks, query_walks, tally
 from attnsim.evaluate.work import CtaWork, Ops, cta_work, extents
-from attnsim.lanes import Number, largest, maximum, minimum, nonzero
+from attnsim.lanes import Number, added, largest, maximum, minimum, nonzero
 from attnsim.mask.base import TileWalk
 from attnsim.schedule.condition import holds
 from attnsim.tape import call
@@ -224,7 +224,7 @@ def _each(point: Point, work: CtaWork, per_tile: Number, fill: Number, grid: Gri
     schedule, spec = point.schedule, point.schedule.spec
     first = minimum(1.0, grid.slots / maximum(1, grid.ctas))  # share of the CTAs that are the first on their slot
     slower = (schedule.constant(spec.constants.masked_tile_cost, point.context, 1.0) - 1.0) * per_tile
-    overhead = schedule.constant(spec.constants.cta_overhead, point.context, 0.0) + sum(work.once.cycles.values())
+    overhead = schedule.constant(spec.constants.cta_overhead, point.context, 0.0) + added(work.once.cycles.values())
     # From one CTA of a slot to the next the others take theirs: so many batch elements are passed.
     passed = minimum(point.requests, grid.slots * point.requests / maximum(1, grid.ctas))
     overhead += schedule.constant(spec.constants.request_scan, point.context, 0.0) * passed
@@ -304,5 +304,5 @@ def _level_times(point: Point, traffic: Traffic, grid: Grid) -> dict[str, Number
 def _bytes_in_flight(point: Point, grid: Grid) -> Number:
     """Bytes the resident CTAs have on order: the tile of every input, walked ones as often as they are buffered."""
     spec = point.schedule.spec
-    per_cta = sum(tile_bytes(point, name, grid) * spec.buffers.get(name, 1) for name in point.cascade.inputs)
+    per_cta = added(tile_bytes(point, name, grid) * spec.buffers.get(name, 1) for name in point.cascade.inputs)
     return maximum(1.0, minimum(grid.ctas, grid.slots) * per_cta)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from attnsim.evaluate.kernel import Kernel, duration
 from attnsim.evaluate.point import Point
-from attnsim.lanes import Number, minimum
+from attnsim.lanes import Number, added, minimum
 from attnsim.machine.power import Power, highest_within
 from attnsim.tape import call
 
@@ -33,7 +33,7 @@ def dynamic_energy(point: Point, kernels: Sequence[Kernel]) -> Dynamic:
             each = machine.power.energy(unit, kernel.dtype or point.dtype)
             if each is not None:
                 share = activity if unit == TENSOR else 1.0
-                ops_j += share * each * sum(kinds.values()) * kernel.filled
+                ops_j += share * each * added(kinds.values()) * kernel.filled
         for level in machine.levels:
             bytes_j += level.energy_j_per_byte * kernel.traffic.total(level.name)
         if point.local is not None:
@@ -52,7 +52,7 @@ def _settled_clock(
     power: Power, parts: Sequence[Sequence[Number]], ops_j: Number, bytes_j: Number, highest_hz: float, nominal_hz: float
 ) -> Number:
     def watts(clock: Number) -> Number:
-        seconds = sum(duration(clock, *one) for one in parts)
+        seconds = added(duration(clock, *one) for one in parts)
         return _joules(power, ops_j, bytes_j, seconds, clock, nominal_hz) / seconds if seconds else 0.0
 
     return highest_within(watts, power.tdp_w, highest_hz)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias, Union
 
 from attnsim.evaluate.makespan import makespan
 from attnsim.evaluate.walks import Rounds
-from attnsim.lanes import Number, many
+from attnsim.lanes import Number, added, many
 from attnsim.mask.base import Rounds as PlainRounds
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def _scheduler() -> Callable[..., tuple[float, float]] | None:
 
 def total_cost(costs: Costs) -> Number:
     """Cycles of all CTAs of a period."""
-    return sum(ctas * cost for ctas, cost in costs) if isinstance(costs, list) else costs.total
+    return added(ctas * cost for ctas, cost in costs) if isinstance(costs, list) else costs.total
 
 
 def first_cost(costs: Costs) -> Number:
