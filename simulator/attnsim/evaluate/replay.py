@@ -3,7 +3,7 @@
 What a question says beside its batch, heads and positions (cascade, mask, format, machine, schedule, head dimensions, conditions) decides
 which operations the engine does; the few things it asks of those sizes themselves decide which way it goes. So the engine runs once for
 each way, and then only its operations do. The first questions of a kind run the engine as always: to record a way takes as long as
-several answers. Whatever cannot be recorded or was refused is left to the engine.
+some five answers. Whatever cannot be recorded or is refused is left to the engine.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from attnsim.tape import MISSING, Recorder, Tree, Untraceable
 BEFORE: Final = 3
 _MOST_KINDS: Final = 256
 _MOST_WAYS: Final = 64  # of one kind
-_MOST_WAYS_OF_ALL: Final = 1024  # each takes some 50 KB, less what it shares with others
+_MOST_WAYS_OF_ALL: Final = 512  # some 80 KB each
 _MOST_FAILURES: Final = 8  # to record, after which a kind is left to the engine
 
 
