@@ -90,7 +90,8 @@ def _question(
 ) -> Question:
     cascade = load_cascade(spec.cascade, document, ("cascade",))
     cascade.resolve_sizes(spec.sizes, doc=document)
-    wanted, unit = spec.conditions.tensor_clock, machine.matmul_unit(spec.dtype)
+    wanted = spec.conditions.tensor_clock
+    unit = None if wanted is None else machine.matmul_unit(spec.dtype)
     if wanted is not None and unit is not None and wanted > machine.clock(unit, "boost") * (1 + 1e-9):
         highest = machine.clock(unit, "boost") / 1e6
         raise InfeasibleError(document.issue(("conditions", "tensor_clock"), f"{machine.name} clocks no higher than {highest:.0f} MHz"))

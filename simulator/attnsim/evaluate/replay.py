@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Any, Final, NamedTuple, cast
 
 from attnsim.cascade.cascade import Cascade
-from attnsim.errors import AttnsimError
+from attnsim.errors import AttnsimError, SpecError
 from attnsim.evaluate.estimate import Estimate
 from attnsim.evaluate.evaluate import evaluate
 from attnsim.evaluate.point import Point
@@ -104,7 +104,10 @@ def _kind_of(question: Question) -> _Kind | None:
         if type(size) is not int:
             return None
         settled.append(rank if rank in free else (rank, size))
-    unsplit = load_schedule(spec.split.unsplit) if spec.split is not None and spec.split.unsplit else None
+    try:
+        unsplit = load_schedule(spec.split.unsplit) if spec.split is not None and spec.split.unsplit else None
+    except SpecError:  # only asked for where nothing is split
+        return None
     key = (cascade, mask, dtype, machine, schedule, unsplit, conditions, direction, tuple(settled))
     kind = _kinds.get(key)
     if kind is None:

@@ -102,8 +102,11 @@ def tile_bytes(point: Point, tensor: str, grid: Grid) -> Number:
 def _tile_bytes(point: Point, tensor: str, inside: Mapping[str, Number], pack: int) -> Number:
     size: Number = point.stored(tensor)
     for rank in point.cascade.tensor_ranks(tensor):
-        limit = point.sizes.get(rank, 1) * (pack if rank == point.query else 1)
-        size *= inside[rank] if rank in point.cascade.batch or rank in point.cascade.groups else minimum(inside[rank], limit)
+        if rank in point.cascade.batch or rank in point.cascade.groups:
+            size *= inside[rank]
+        else:
+            exists = point.sizes.get(rank, 1)
+            size *= minimum(inside[rank], exists * pack if rank == point.query else exists)
     return size
 
 
