@@ -15,6 +15,7 @@ PACKAGE = ROOT / "simulator" / "attnsim"
 # Outermost data first. A name may import from itself and from those above it. "" is the package itself: `attnsim.run` and its types.
 ORDER = (
     "errors",
+    "tape",
     "lanes",
     "units",
     "spec",

@@ -14,6 +14,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from attnsim.tape import Traced, call, noted, settled
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -183,7 +185,10 @@ def _floor(values: Array) -> Array:
 
 def many(*numbers: Number) -> bool:
     """Whether one of them is Lanes."""
-    return any(type(number) is Lanes for number in numbers)
+    for number in numbers:  # noqa: SIM110 - asked at every step; a generator takes three times as long
+        if type(number) is Lanes:
+            return True
+    return False
 
 
 def values_of(number: Number, lanes: int) -> Array:
@@ -204,6 +209,8 @@ def maximum(first: Number, second: Number) -> Number:
         import numpy as np
 
         return Lanes(np.maximum(_raw(first), _raw(second)))
+    if type(first) is Traced or type(second) is Traced:
+        return noted(_larger, first, second)
     return first if first >= second else second
 
 
@@ -213,7 +220,25 @@ def minimum(first: Number, second: Number) -> Number:
         import numpy as np
 
         return Lanes(np.minimum(_raw(first), _raw(second)))
+    if type(first) is Traced or type(second) is Traced:
+        return noted(_smaller, first, second)
     return first if first <= second else second
+
+
+def _larger(first: Number, second: Number) -> Number:
+    return first if first >= second else second
+
+
+def _smaller(first: Number, second: Number) -> Number:
+    return first if first <= second else second
+
+
+def added(numbers: Iterable[Number]) -> Number:
+    """Their sum, one after another: the builtin corrects the rounding of floats since Python 3.12, which no other program here does."""
+    found: Number = 0
+    for number in numbers:
+        found = found + number
+    return found
 
 
 def largest(numbers: Iterable[Number], default: Number = 0.0) -> Number:
@@ -227,7 +252,7 @@ def largest(numbers: Iterable[Number], default: Number = 0.0) -> Number:
 def where(condition: Number, then: Number, otherwise: Number) -> Number:
     """`then` where the condition holds; both are computed."""
     if type(condition) is not Lanes:
-        return then if condition else otherwise
+        return call(where, condition, then, otherwise) if type(condition) is Traced else then if condition else otherwise
     import numpy as np
 
     return Lanes(np.where(condition.values, _raw(then), _raw(otherwise)))
@@ -235,12 +260,18 @@ def where(condition: Number, then: Number, otherwise: Number) -> Number:
 
 def real(number: Number) -> Number:
     """As a float."""
+    if type(number) is Traced:
+        return noted(_float, number, number)
     return number if type(number) is Lanes else float(number)
+
+
+def _float(number: float, _: float) -> float:
+    return float(number)
 
 
 def whole(number: Number) -> Number:
     """As an int; Lanes hold whole numbers as floats."""
-    return number if type(number) is Lanes else int(number)
+    return number if type(number) is Lanes else call(int, number)
 
 
 def nonzero(number: Number) -> bool:
@@ -254,7 +285,7 @@ def quotient(first: Number, second: Number) -> Number:
         import numpy as np
 
         return Lanes(np.floor_divide(_raw(first), _raw(second)))
-    return int(first // second)
+    return call(int, first // second)
 
 
 def refusal(error: Callable[..., Exception], *numbers: Number) -> Exception:
@@ -269,7 +300,7 @@ def refusal(error: Callable[..., Exception], *numbers: Number) -> Exception:
 def one_value(number: Number) -> Number:
     """The value on which all lanes agree, as a plain number; parts those that differ from the first."""
     if type(number) is not Lanes:
-        return number
+        return settled(number)
     first = number.values[0]
     same = number.values == first
     if not same.all():

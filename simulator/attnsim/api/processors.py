@@ -13,6 +13,7 @@ from attnsim.evaluate.endtoend import end_to_end
 from attnsim.evaluate.estimate import Estimate, Report
 from attnsim.evaluate.evaluate import Bounds, bounds, evaluate
 from attnsim.evaluate.point import Point, schedule_context
+from attnsim.evaluate.replay import Question, evaluated
 from attnsim.machine.machine import Machine
 from attnsim.schedule.defaults import default_schedule
 from attnsim.schedule.names import check_names
@@ -38,8 +39,11 @@ def bounds_of(spec: KernelWorkload, document: Document, machine: Machine, schedu
 
 def estimate_of(spec: KernelWorkload, document: Document, machine: Machine, schedule: Ref | None = None) -> Estimate:
     """The answer of one kernel, or of many that differ in their sizes, given as Lanes. Raises as `attnsim.run`."""
-    point = resolve(spec, document, machine, schedule)
+    question = _question(spec, document, machine, schedule)
     try:
+        if spec.baseline is None and spec.end_to_end is None:
+            return evaluated(question, spec.name)
+        point = question.point()
         baseline = None
         if spec.baseline is not None:
             other = _baseline(spec, document, machine, point)
@@ -78,9 +82,16 @@ def resolve(
     spec: KernelWorkload, document: Document, machine: Machine, schedule: Ref | None = None, loc: tuple[str, ...] = ("schedule",)
 ) -> Point:
     """The point a workload asks about: cascade, mask, machine and schedule brought together and checked against one another."""
+    return _question(spec, document, machine, schedule, loc).point()
+
+
+def _question(
+    spec: KernelWorkload, document: Document, machine: Machine, schedule: Ref | None = None, loc: tuple[str, ...] = ("schedule",)
+) -> Question:
     cascade = load_cascade(spec.cascade, document, ("cascade",))
     cascade.resolve_sizes(spec.sizes, doc=document)
-    wanted, unit = spec.conditions.tensor_clock, machine.matmul_unit(spec.dtype)
+    wanted = spec.conditions.tensor_clock
+    unit = None if wanted is None else machine.matmul_unit(spec.dtype)
     if wanted is not None and unit is not None and wanted > machine.clock(unit, "boost") * (1 + 1e-9):
         highest = machine.clock(unit, "boost") / 1e6
         raise InfeasibleError(document.issue(("conditions", "tensor_clock"), f"{machine.name} clocks no higher than {highest:.0f} MHz"))
@@ -104,7 +115,7 @@ def resolve(
             f"cascade {cascade.name} has no query and key rank, which schedule {plan.name} walks; choose one kernel an Einsum (matmul)"
         )
         raise InfeasibleError(document.issue(("cascade",), message))
-    return Point(cascade, sizes, mask, spec.dtype, machine, plan, spec.conditions, direction)
+    return Question(cascade, sizes, mask, spec.dtype, machine, plan, spec.conditions, direction)
 
 
 @lru_cache(maxsize=512)

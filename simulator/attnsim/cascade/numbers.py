@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, TypeAlias
 
+from attnsim.tape import Traced, noted
+
 Number: TypeAlias = Any
 """An int, a numpy array or a sympy expression; a formula returns what it was given."""
 
@@ -28,6 +30,8 @@ def plain(x: Number) -> Number:
 
 def positive(x: Number) -> bool:
     """Whether x is a whole number of at least 1, in every element; a symbol is taken at its word."""
+    if type(x) is Traced:
+        return bool(noted(_positive, x, x))
     if isinstance(x, bool):
         return False
     if isinstance(x, int):
@@ -39,6 +43,10 @@ def positive(x: Number) -> bool:
     except TypeError:
         return False
     return bool(good.all() if hasattr(good, "all") else good)
+
+
+def _positive(x: Number, _: Number) -> bool:
+    return positive(x)
 
 
 def ceil_div(x: Number, y: Number) -> Number:

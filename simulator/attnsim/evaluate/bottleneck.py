@@ -7,6 +7,7 @@ from typing import Any
 
 from attnsim.evaluate.kernel import Kernel
 from attnsim.lanes import Number, count_of, many, values_of
+from attnsim.tape import call
 
 
 def bound_of(times: Mapping[str, Number], compute: Number, kernel: Kernel, seconds: Number) -> Any:
@@ -17,12 +18,16 @@ def bound_of(times: Mapping[str, Number], compute: Number, kernel: Kernel, secon
     fixed = kernel.fixed_s + times.get("launch", 0.0)
     if many(seconds, compute, kernel.ctas, *times.values()):
         return _bounds(times, compute, kernel, seconds, fixed)
+    return call(_bound, times, compute, kernel.ctas, kernel.slots, seconds, fixed)
+
+
+def _bound(times: Mapping[str, float], compute: float, ctas: int, slots: int, seconds: float, fixed: float) -> str:
     busiest = max(times, key=lambda name: times[name])
     if times[busiest] >= seconds / 2:
         return busiest
     if fixed >= seconds / 2:
         return "latency"
-    return "occupancy" if kernel.ctas < kernel.slots and compute >= seconds / 2 else busiest
+    return "occupancy" if ctas < slots and compute >= seconds / 2 else busiest
 
 
 def _bounds(times: Mapping[str, Number], compute: Number, kernel: Kernel, seconds: Number, fixed: Number) -> Any:
@@ -40,10 +45,14 @@ def _bounds(times: Mapping[str, Number], compute: Number, kernel: Kernel, second
 def longest_bound(latencies: Sequence[Number], bounds: Sequence[Any]) -> Any:
     """The bound of the kernel that takes the longest, the first of equal ones."""
     if not many(*latencies):
-        return bounds[max(range(len(bounds)), key=lambda index: latencies[index])]
+        return call(_longest, list(latencies), list(bounds))
     import numpy as np
 
     lanes = count_of(*latencies)
     longest = np.stack([values_of(latency, lanes) for latency in latencies]).argmax(axis=0)
     table = np.stack([np.broadcast_to(np.asarray(bound, dtype=object), lanes) for bound in bounds])
     return table[longest, np.arange(lanes)]
+
+
+def _longest(latencies: Sequence[float], bounds: Sequence[str]) -> str:
+    return bounds[max(range(len(bounds)), key=lambda index: latencies[index])]

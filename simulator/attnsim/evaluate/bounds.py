@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from attnsim.evaluate.point import Point
 from attnsim.evaluate.traffic import attended_share
 from attnsim.evaluate.warm import least_moved_share
-from attnsim.lanes import Number, maximum
+from attnsim.lanes import Number, added, maximum
+from attnsim.mask.base import Mask
+from attnsim.tape import call
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +51,20 @@ def _counts(point: Point, sizes: Mapping[str, Number]) -> dict[str, dict[str, Nu
         return point.cascade.counts(sizes)
     masks, p, m = point.masks, point.sizes[point.query], point.sizes[point.key]
     if len(masks) == 1:
-        return point.cascade.counts(sizes, pairs=masks[0][1].pairs(p, m), row_blocks=masks[0][1].queries(p, m))
+        return point.cascade.counts(sizes, **_points(masks[0][1], p, m))
     heads = sum(count for count, _ in masks)
     total: dict[str, dict[str, Number]] = {}
     for count, mask in masks:
-        for label, kinds in point.cascade.counts(sizes, pairs=mask.pairs(p, m), row_blocks=mask.queries(p, m)).items():
+        for label, kinds in point.cascade.counts(sizes, **_points(mask, p, m)).items():
             summed = total.setdefault(label, {})
             for kind, number in kinds.items():
                 summed[kind] = summed.get(kind, 0) + number * count
     return {label: {kind: number // heads for kind, number in kinds.items()} for label, kinds in total.items()}
+
+
+def _points(mask: Mask, p: Number, m: Number) -> dict[str, Number]:
+    """Points that a mask leaves of one head, as `Cascade.counts` wants them: with the keys in one chunk every query has one."""
+    return {"pairs": call(type(mask).pairs, mask, p, m), "row_blocks": call(type(mask).queries, mask, p, m)}
 
 
 def lower_bound(point: Point, work: Algorithm) -> dict[str, Number]:
@@ -77,9 +84,9 @@ def lower_bound(point: Point, work: Algorithm) -> dict[str, Number]:
     if exponentials:
         shares = _exp_rates(point)
         fastest = max(shares, key=lambda name: (shares[name], machine.units[name].rate("exp", point.dtype) is not None))
-        time = exponentials / sum(shares.values())
+        time = exponentials / added(shares.values())
         seconds[fastest] = seconds.get(fastest, 0.0) + time if set(shares) == {unit} else maximum(seconds.get(fastest, 0.0), time)
-    moved = sum(work.compulsory_read.values()) + sum(work.compulsory_write.values())
+    moved = added(work.compulsory_read.values()) + added(work.compulsory_write.values())
     seconds[machine.memory.name] = moved * least_moved_share(point) / machine.memory.bandwidth
     return seconds
 

@@ -7,7 +7,7 @@ from functools import lru_cache
 from attnsim.cascade.cascade import Cascade
 from attnsim.errors import InfeasibleError, Issue, suggest
 from attnsim.evaluate.point import Point
-from attnsim.lanes import refusal
+from attnsim.lanes import added, refusal
 from attnsim.units import format_quantity
 
 LONGEST = 2**28  # positions; a walk has one entry per query tile, two million at this length
@@ -46,7 +46,7 @@ def check_labels(point: Point) -> None:
 def check_size(point: Point) -> None:
     """Inputs and outputs have to fit into the machine's memory, and the grid into what can be walked one tile at a time."""
     memory = point.machine.memory
-    held = sum(point.tensor_bytes(name) for name in footprint_tensors(point.cascade))
+    held = added(point.tensor_bytes(name) for name in footprint_tensors(point.cascade))
     if held > memory.capacity_bytes:
 
         def told(held: float) -> InfeasibleError:

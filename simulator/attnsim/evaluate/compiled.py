@@ -43,6 +43,17 @@ def makespans(offsets: Array, count: Array, cost: Array, repeat: Array, processo
     return spans
 
 
+def grid_times(
+    count: Array, visited: Array, partial: Array, per_tile: float, masked: float, overhead: float, repeat: int, longest_first: bool,
+    batch_first: bool, processors: int, resident: int, alone: float,
+) -> tuple[float, float]:  # fmt: skip
+    """As `spans.grid_times` of one grid: its rounds as columns."""
+    found: tuple[float, float] = _times(
+        count, visited, partial, per_tile, masked, overhead, repeat, longest_first, batch_first, processors, resident, float(alone)
+    )
+    return found
+
+
 @lru_cache(maxsize=1)
 def _threads() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
@@ -260,6 +271,25 @@ def _spans(offsets: Array, count: Array, cost: Array, repeat: Array, processors:
                     step_ticks = _ticks(cost[run], resident, bits)
                     ordered = _place(heap, spare, slots, count[run], step_ticks, ordered)
         spans[lane] = folded + _end(heap, slots, bits, processors, resident, alone)
+
+
+@njit(cache=True, nogil=True)
+def _times(
+    count: Array, visited: Array, partial: Array, per_tile: float, masked: float, overhead: float, repeat: int, longest_first: bool,
+    batch_first: bool, processors: int, resident: int, alone: float,
+) -> Any:  # fmt: skip
+    cost, total = visited * per_tile + partial * masked + overhead, 0.0
+    for run in range(len(cost)):
+        total += count[run] * cost[run]
+    periods = np.array([repeat])
+    if longest_first or batch_first:
+        count, periods = count * repeat, np.array([1])
+    if longest_first:
+        order = np.argsort(-cost, kind="mergesort")
+        count, cost = count[order], cost[order]
+    spans = np.empty(1)
+    _spans(np.array([0, len(cost)]), count, cost, periods, processors, resident, alone, spans)
+    return spans[0], total * repeat
 
 
 @njit(cache=True, nogil=True)

@@ -11,20 +11,34 @@ from attnsim.evaluate.walks import Rounds, merged_rounds, tally
 from attnsim.lanes import Number, count_of, many, maximum, minimum
 from attnsim.schedule.condition import holds
 from attnsim.schedule.split import piece_tiles, split_count, stream_k
+from attnsim.spec.schedule import Split
+from attnsim.tape import call
 
 if TYPE_CHECKING:
     from attnsim.mask.ragged import Ragged
 
 
-def divided(point: Point, rounds: Rounds, heads: Number, slots: int, tile: int) -> tuple[Number | None, Rounds, Number, Number]:
-    """(splits per walk, rounds per period, periods, CTAs) after the schedule's split rule; splits None: nothing is split.
+def divided(point: Point, rounds: Rounds, heads: Number, slots: int, tile: int) -> tuple[Number, Rounds, Number, Number]:
+    """(splits per walk, rounds per period, periods, CTAs) after the schedule's split rule; splits 0: nothing is split.
 
     rounds, heads: of one period, and how often it comes; slots: CTAs resident at a time; tile: key positions of a tile.
     """
     split = point.schedule.spec.split
+    if split is None or not holds(split.when, point.context):
+        return 0, rounds, heads, call(tally, rounds)[0] * heads
+    at_end = split.rank == point.key
+    found: tuple[Number, Rounds, Number, Number] = call(
+        _divided, split, rounds, heads, slots, tile, point.machine.processors, point.requests, at_end
+    )
+    return found
+
+
+def _divided(
+    split: Split, rounds: Rounds, heads: Number, slots: int, tile: int, processors: int, requests: Number, at_end: bool
+) -> tuple[Number, Rounds, Number, Number]:
     tiles, visits, masked, longest = tally(rounds)
-    alone = None, rounds, heads, tiles * heads
-    if split is None or not holds(split.when, point.context) or longest == 0:
+    alone = 0, rounds, heads, tiles * heads
+    if longest == 0:
         return alone
     if split.rule == "stream-k":
         grid, share, longer = stream_k(visits * heads, tiles * heads, slots, split.maximum)
@@ -36,13 +50,12 @@ def divided(point: Point, rounds: Rounds, heads: Number, slots: int, tile: int) 
         return maximum(1, ceil(grid / maximum(1, tiles * heads))), tuple(shares), 1, grid
     if split.rule in ("fill", "pieces"):
         whole = (tiles * heads, visits * heads, longest)
-        piece = piece_tiles(split, whole, lambda length: _pieces(rounds, length) * heads, tile, point.machine.processors)
+        piece = piece_tiles(split, whole, lambda length: _pieces(rounds, length) * heads, tile, processors)
         count = ceil(longest / piece)
     else:
-        piece, count = 0, split_count(split, heads * tiles, longest, point.machine.processors, point.requests)
+        piece, count = 0, split_count(split, heads * tiles, longest, processors, requests)
     if count == 1:
         return alone
-    at_end = split.rank == point.key
     lanes = count_of(piece, count, heads, longest, visits, masked)
     if lanes or not isinstance(rounds, tuple):
         from attnsim.evaluate.lanedivision import cut

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any, cast
+from typing import Any
 
 from attnsim.cascade.cascade import Cascade, totals
 from attnsim.cascade.einsum import Einsum
@@ -23,13 +23,16 @@ from attnsim.evaluate.traffic import Traffic
 from attnsim.evaluate.unfused import combine_kernel, helper_kernel, permute_kernel, unfused_kernels
 from attnsim.evaluate.walks import query_walks
 from attnsim.evaluate.warm import kept_share, warmed
-from attnsim.lanes import Number, OneByOne, largest, minimum, nonzero, refusal
+from attnsim.lanes import Number, OneByOne, added, largest, minimum, nonzero, refusal
 from attnsim.machine.machine import Machine
 from attnsim.mask.banded import CAUSAL
+from attnsim.mask.base import Mask, TileShape
 from attnsim.mask.perhead import record_of_heads
 from attnsim.schedule.condition import holds
 from attnsim.schedule.schedule import Schedule, load_schedule
 from attnsim.spec.schedule import HelperKernel
+from attnsim.spec.workload import Conditions
+from attnsim.tape import call
 from attnsim.units import format_quantity
 
 PERMUTE, UNPERMUTE = "permute", "unpermute"
@@ -131,7 +134,7 @@ def _launch(point: Point) -> float:
 def latency_of(point: Point, kernels: tuple[Kernel, ...]) -> Number:
     """Seconds that `kernels` take one after another, launches included, at the clock they settle at."""
     clock = _clocks(point, kernels)[1].settled
-    return sum(kernel.seconds(clock) + _launch(point) for kernel in kernels)
+    return added(kernel.seconds(clock) + _launch(point) for kernel in kernels)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,7 +185,7 @@ def evaluate(point: Point, name: str, baseline: tuple[str, Number] | None = None
     dynamic, clocks = _clocks(point, kernels)
     clock = clocks.settled
     parts = tuple(_kernel_estimate(point, kernel, clock, _launch(point)) for kernel in kernels)
-    latency = sum(part.latency_s for part in parts)
+    latency = added(part.latency_s for part in parts)
     floor = largest(floors.values())
     traffic = Traffic()
     times: dict[str, Number] = {}
@@ -252,7 +255,7 @@ def _kernel_estimate(point: Point, kernel: Kernel, clock: Number, launch: float)
 def _bytes(point: Point, kernels: tuple[Kernel, ...], traffic: Traffic) -> dict[str, Number]:
     """Bytes by level: device levels by tensor, and what matrix instructions read from the processors' own memory."""
     out = {level.name: traffic.total(level.name) for level in point.machine.levels if level.per == "device"}
-    near = sum(kernel.smem_bytes for kernel in kernels)
+    near = added(kernel.smem_bytes for kernel in kernels)
     if point.local is not None and nonzero(near):
         out[point.machine.levels[point.local].name] = near
     return out
@@ -285,7 +288,7 @@ def _footprint(point: Point, kernels: tuple[Kernel, ...]) -> Number:
         InfeasibleError: more than the machine's memory holds.
     """
     names = set(footprint_tensors(point.cascade))
-    always = sum(point.tensor_bytes(name) for name in names)
+    always = added(point.tensor_bytes(name) for name in names)
     memory = point.machine.memory
     born: dict[str, tuple[int, Number]] = {}
     last: dict[str, int] = {}
@@ -296,7 +299,7 @@ def _footprint(point: Point, kernels: tuple[Kernel, ...]) -> Number:
             if nonzero(moved.get("write", 0.0)) and tensor not in born:
                 born[tensor] = (index, moved["write"])
             last[tensor] = index
-    live = [sum(size for name, (first, size) in born.items() if first <= index <= last[name]) for index in range(len(kernels))]
+    live = [added(size for name, (first, size) in born.items() if first <= index <= last[name]) for index in range(len(kernels))]
     total = always + largest(live)
     if total > memory.capacity_bytes:
 
@@ -312,28 +315,38 @@ def _footprint(point: Point, kernels: tuple[Kernel, ...]) -> Number:
 def _mask(point: Point, kernels: tuple[Kernel, ...]) -> dict[str, Any]:
     if not point.positioned:
         return {}
-    p, m = point.sizes[point.query], point.sizes[point.key]
     main = next((kernel for kernel in kernels if kernel.name == point.schedule.name), kernels[0])
     if point.schedule.spec.fusion != "all" or not {point.query, point.key} <= main.tile.keys():
-        return record_of_heads(point.mask, p, m, [(count, mask, None) for count, mask in point.masks])
+        return _record(point, [[count, mask, None] for count, mask in point.masks], (), {})
     row = point.schedule.tile(point.context)
-    record = record_of_heads(point.mask, p, m, cast("Any", query_walks(point, row)))
-    q_tile, k_tile = row.shape(point.query), row.shape(point.key)
-    if "flop_speedup_causal" in record and isinstance(q_tile, int) and isinstance(k_tile, int):
-        record["speedup_mean_tile_causal"] = CAUSAL.walk(p, m, q_tile, k_tile).visited_total / record["tile_pairs_kernel"]
+    more: dict[str, Number] = {}
     cost = point.schedule.constant(point.schedule.spec.constants.masked_tile_cost, point.context, 0.0)
     if cost:
-        record["masked_tile_cost"] = cost
+        more["masked_tile_cost"] = cost
     copies = [kernel.traffic.total(point.machine.memory.name) for kernel in kernels if kernel.name in (PERMUTE, UNPERMUTE)]
     if point.schedule.spec.permute is not None:
-        record["permute_bytes"] = sum(copies)
+        more["permute_bytes"] = added(copies)
+    walks = [[*walk] for walk in query_walks(point, row)]
+    return _record(point, walks, (row.shape(point.query), row.shape(point.key)), more)
+
+
+def _record(point: Point, walks: Sequence[Any], tile: Sequence[TileShape], more: Mapping[str, Number]) -> dict[str, Any]:
+    sizes = point.sizes[point.query], point.sizes[point.key]
+    found: dict[str, Any] = call(_record_of, point.mask, *sizes, walks, tile, more)
+    return found
+
+
+def _record_of(mask: Mask, p: Number, m: Number, walks: Sequence[Any], tile: Sequence[Any], more: Mapping[str, Number]) -> dict[str, Any]:
+    record = record_of_heads(mask, p, m, walks)
+    if "flop_speedup_causal" in record and tile and all(isinstance(side, int) for side in tile):
+        q_tile, k_tile = tile
+        record["speedup_mean_tile_causal"] = CAUSAL.walk(p, m, q_tile, k_tile).visited_total / record["tile_pairs_kernel"]
+    record.update(more)
     return record
 
 
 def _assumptions(point: Point, clock: float, highest: float) -> tuple[str, ...]:
-    kept = kept_share(point)
-    place = f"{kept:.0%} of the tensors are in the shared cache from the run before" if kept else "inputs start in memory, not in a cache"
-    notes = [f"launch: {point.conditions.launch}", place]
+    notes = [f"launch: {point.conditions.launch}", call(_place, kept_share(point))]
     if point.schedule.spec.cascade != point.cascade.name:
         notes.append(f"schedule {point.schedule.name} was written for {point.schedule.spec.cascade} and runs {point.cascade.name} here")
     fitted = point.schedule.fitted_on(point.context)
@@ -344,12 +357,20 @@ def _assumptions(point: Point, clock: float, highest: float) -> tuple[str, ...]:
         notes.append(f"constants of {point.schedule.name} fitted on {'; '.join(fitted)}")
     elif not here:
         notes.append(f"no fitted constants in {point.schedule.name}")
-    if point.conditions.tensor_clock is not None:
+    about_clock = call(_clock_notes, point.conditions, clock, highest, point.machine.power.tdp_w)
+    return (*notes, *about_clock, *point.machine.assumptions)
+
+
+def _place(kept: float) -> str:
+    return f"{kept:.0%} of the tensors are in the shared cache from the run before" if kept else "inputs start in memory, not in a cache"
+
+
+def _clock_notes(conditions: Conditions, clock: float, highest: float, limit_w: float) -> list[str]:
+    notes = []
+    if conditions.tensor_clock is not None:
         notes.append(f"clock locked at {clock / 1e6:.0f} MHz")
-    if not point.conditions.power_limit:
+    if not conditions.power_limit:
         notes.append("power limit not applied (short or locked-clock run)")
     elif clock < highest:
-        notes.append(
-            f"clock lowered from {highest / 1e6:.0f} to {clock / 1e6:.0f} MHz by the {point.machine.power.tdp_w:.0f} W board limit"
-        )
-    return (*notes, *point.machine.assumptions)
+        notes.append(f"clock lowered from {highest / 1e6:.0f} to {clock / 1e6:.0f} MHz by the {limit_w:.0f} W board limit")
+    return notes

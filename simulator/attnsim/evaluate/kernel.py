@@ -17,13 +17,14 @@ from attnsim.evaluate.division import divided
 from attnsim.evaluate.makespan import makespan
 from attnsim.evaluate.occupancy import Occupancy, occupancy
 from attnsim.evaluate.point import Point
-from attnsim.evaluate.spans import Span, costs_of, grid_span, total_cost
+from attnsim.evaluate.spans import Span, grid_times
 from attnsim.evaluate.traffic import STATE_BYTES, Grid, Traffic, fill_bytes, fused_traffic, results_of, summed_over_grid, tile_bytes
 from attnsim.evaluate.walks import HeadWalks, grid_rounds, key_walks, query_walks, tally
 from attnsim.evaluate.work import CtaWork, Ops, cta_work, extents
-from attnsim.lanes import Number, largest, maximum, minimum, nonzero
+from attnsim.lanes import Number, added, largest, maximum, minimum, nonzero
 from attnsim.mask.base import TileWalk
 from attnsim.schedule.condition import holds
+from attnsim.tape import call
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +63,21 @@ class Kernel:
 
     def seconds(self, clock_hz: Number) -> Number:
         """Duration without launch."""
-        compute, memory = self.compute_cycles / clock_hz, self.memory_s
-        drained = memory + minimum(compute, self.drain_cycles / clock_hz)
-        return maximum(compute, drained) + self.exposed_memory * minimum(compute, memory) + self.fixed_s
+        return duration(clock_hz, *self.parts)
+
+    @property
+    def parts(self) -> tuple[Number, Number, Number, float, float]:
+        """What `duration` asks for."""
+        return self.compute_cycles, self.memory_s, self.drain_cycles, self.exposed_memory, self.fixed_s
+
+
+def duration(
+    clock_hz: Number, compute_cycles: Number, memory_s: Number, drain_cycles: Number, exposed_memory: float, fixed_s: float
+) -> Number:
+    """Seconds of a kernel without launch."""
+    compute = compute_cycles / clock_hz
+    drained = memory_s + minimum(compute, drain_cycles / clock_hz)
+    return maximum(compute, drained) + exposed_memory * minimum(compute, memory_s) + fixed_s
 
 
 def fused_kernel(point: Point, einsums: tuple[Einsum, ...], name: str, walk: TileWalk | None = None, span_of: Span = makespan) -> Kernel:
@@ -96,24 +109,24 @@ def fused_kernel(point: Point, einsums: tuple[Einsum, ...], name: str, walk: Til
         walks = query_walks(point, row, pack) if point.key not in tiled else key_walks(point, row, pack)
     batch_order = tuple(rank for rank in loop.ranks if rank not in tile)
     rounds, repeat = grid_rounds(point, walks, batch_order, len(walked) > 1, pack)
-    launched, visits, masked, _ = (number * repeat for number in tally(rounds))
+    launched, visits, masked, _ = (number * repeat for number in call(tally, rounds))
     tiles = launched // heads
     splits, rounds, repeat, ctas = divided(point, rounds, repeat, slots, tile.get(point.key, 1))
-    if splits is not None:
-        masked = tally(rounds)[2] * repeat
-    splits = 1 if splits is None else splits
+    if nonzero(splits):
+        masked = call(tally, rounds)[2] * repeat
+    else:
+        splits = 1
     inside = extents(point, tile)
     reduced = spec.split is not None and spec.split.rank == point.key  # splitting the queries of a CTA leaves nothing to combine
     grid = Grid(tile, tiled, walked, batch_order, ctas, visits, heads, pack, tiles * splits, slots, splits if reduced else 1, inside)
     fill = fill_bytes(point, einsums, grid)
     per_tile = tile_cycles(point, {**work.per_tile.cycles, **_reduce_cycles(point, einsums, grid)})
     each = _each(point, work, per_tile, fill, grid)
-    costs = costs_of(rounds, *each)
     alone = schedule.constant(spec.constants.alone, point.context, 1.0)
     longest_first = schedule.order(point.context) == "longest-first"
     batch_first = bool(loop.ranks) and loop.ranks[0] not in tile
-    span = grid_span(costs, repeat, longest_first, batch_first, (point.machine.processors, held.ctas, alone), span_of)
-    total = total_cost(costs) * repeat
+    resident = (point.machine.processors, held.ctas, alone)
+    span, total = call(grid_times, rounds, [*each], repeat, (longest_first, batch_first), resident, span_of)
     even = minimum(span, total / maximum(1, minimum(ctas, point.machine.processors)))
     if splits > 1 and spec.split is not None and spec.split.combine == "in-kernel":
         span += splits * schedule.constant(spec.constants.merge, point.context, 0.0)
@@ -211,7 +224,7 @@ def _each(point: Point, work: CtaWork, per_tile: Number, fill: Number, grid: Gri
     schedule, spec = point.schedule, point.schedule.spec
     first = minimum(1.0, grid.slots / maximum(1, grid.ctas))  # share of the CTAs that are the first on their slot
     slower = (schedule.constant(spec.constants.masked_tile_cost, point.context, 1.0) - 1.0) * per_tile
-    overhead = schedule.constant(spec.constants.cta_overhead, point.context, 0.0) + sum(work.once.cycles.values())
+    overhead = schedule.constant(spec.constants.cta_overhead, point.context, 0.0) + added(work.once.cycles.values())
     # From one CTA of a slot to the next the others take theirs: so many batch elements are passed.
     passed = minimum(point.requests, grid.slots * point.requests / maximum(1, grid.ctas))
     overhead += schedule.constant(spec.constants.request_scan, point.context, 0.0) * passed
@@ -263,7 +276,7 @@ def _issued(work: CtaWork, visits: Number, masked: Number, ctas: Number) -> Ops:
     for share, ops in ((visits, work.per_tile.ops), (ctas, work.once.ops), (masked, {"vector": {"mask": work.masked_ops}})):
         for unit, kinds in ops.items():
             for kind, value in kinds.items():
-                if nonzero(share * value):
+                if nonzero(share) and nonzero(value):
                     by_kind = total.setdefault(unit, {})
                     by_kind[kind] = by_kind.get(kind, 0.0) + share * value
     return total
@@ -291,5 +304,5 @@ def _level_times(point: Point, traffic: Traffic, grid: Grid) -> dict[str, Number
 def _bytes_in_flight(point: Point, grid: Grid) -> Number:
     """Bytes the resident CTAs have on order: the tile of every input, walked ones as often as they are buffered."""
     spec = point.schedule.spec
-    per_cta = sum(tile_bytes(point, name, grid) * spec.buffers.get(name, 1) for name in point.cascade.inputs)
+    per_cta = added(tile_bytes(point, name, grid) * spec.buffers.get(name, 1) for name in point.cascade.inputs)
     return maximum(1.0, minimum(grid.ctas, grid.slots) * per_cta)

@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from heapq import heapreplace
 from math import ceil, gcd
 
+from attnsim.lanes import added
+
 #: Above this many CTAs the middle of a periodic launch order is folded out (its slots stay busy, so it only adds work / rate).
 FOLD_ABOVE = 6000
 # Times are kept as integers in 1/256 cycle, with the slot number in the low bits: heap operations on ints are several times faster
@@ -41,7 +43,7 @@ def makespan(pattern: Sequence[tuple[int, float]], repeat: int, processors: int,
     folded = 0.0
     if total > FOLD_ABOVE and repeat > 1:
         period = total // repeat
-        work = sum(count * cost for count, cost in pattern)
+        work = added(count * cost for count, cost in pattern)
         # Remove whole periods in steps after which the same slot pattern recurs on average.
         step = slots // gcd(slots, period)
         keep = max(1, FOLD_ABOVE // period)

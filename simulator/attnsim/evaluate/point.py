@@ -17,6 +17,7 @@ from attnsim.schedule.condition import Value
 from attnsim.schedule.schedule import Schedule
 from attnsim.spec.dtype import element_bytes, output_dtype
 from attnsim.spec.workload import Conditions
+from attnsim.tape import call
 
 #: Where an operation runs unless the schedule binds it: the first of these units that runs it natively, else the vector unit
 #: through an expansion.
@@ -127,9 +128,8 @@ def schedule_context(
 ) -> dict[str, Value]:
     """What the conditions of schedule files may ask of a workload on a machine: its sizes by rank and `schedule.names.CONTEXT_NAMES`."""
     # Kernels drop a causal flag that hides nothing, as for one query token.
-    hides = len(cascade.positions) == 2 and mask.pairs(*(sizes[rank] for rank in cascade.positions)) != prod(
-        sizes[rank] for rank in cascade.positions
-    )
+    positions = [sizes[rank] for rank in cascade.positions]
+    hides = len(positions) == 2 and call(type(mask).pairs, mask, *positions) != prod(positions)
     return {
         **sizes,
         "kind": machine.kind,

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from attnsim.evaluate.kernel import Kernel
+from attnsim.evaluate.kernel import Kernel, duration
 from attnsim.evaluate.point import Point
-from attnsim.lanes import Number, minimum
-from attnsim.machine.power import highest_within
+from attnsim.lanes import Number, added, minimum
+from attnsim.machine.power import Power, highest_within
+from attnsim.tape import call
 
 TENSOR = "tensor"
 
@@ -32,7 +33,7 @@ def dynamic_energy(point: Point, kernels: Sequence[Kernel]) -> Dynamic:
             each = machine.power.energy(unit, kernel.dtype or point.dtype)
             if each is not None:
                 share = activity if unit == TENSOR else 1.0
-                ops_j += share * each * sum(kinds.values()) * kernel.filled
+                ops_j += share * each * added(kinds.values()) * kernel.filled
         for level in machine.levels:
             bytes_j += level.energy_j_per_byte * kernel.traffic.total(level.name)
         if point.local is not None:
@@ -43,16 +44,25 @@ def dynamic_energy(point: Point, kernels: Sequence[Kernel]) -> Dynamic:
 def settled_clock(point: Point, kernels: Sequence[Kernel], dynamic: Dynamic, highest_hz: float, nominal_hz: float) -> Number:
     """The highest clock, at most `highest_hz`, at which the average power stays within the board's limit."""
 
-    def watts(clock: Number) -> Number:
-        seconds = sum(kernel.seconds(clock) for kernel in kernels)
-        return energy(point, dynamic, seconds, clock, nominal_hz) / seconds if seconds else 0.0
+    parts = [[*kernel.parts] for kernel in kernels]
+    return call(_settled_clock, point.machine.power, parts, dynamic.ops_j, dynamic.bytes_j, highest_hz, nominal_hz)
 
-    return highest_within(watts, point.machine.power.tdp_w, highest_hz)
+
+def _settled_clock(
+    power: Power, parts: Sequence[Sequence[Number]], ops_j: Number, bytes_j: Number, highest_hz: float, nominal_hz: float
+) -> Number:
+    def watts(clock: Number) -> Number:
+        seconds = added(duration(clock, *one) for one in parts)
+        return _joules(power, ops_j, bytes_j, seconds, clock, nominal_hz) / seconds if seconds else 0.0
+
+    return highest_within(watts, power.tdp_w, highest_hz)
 
 
 def energy(point: Point, dynamic: Dynamic, seconds: Number, clock_hz: Number, nominal_hz: float) -> Number:
     """Joules of a run of `seconds` at `clock_hz`."""
-    power = point.machine.power
-    scale = (clock_hz / nominal_hz) ** power.clock_exponent
-    ops_j = dynamic.ops_j * scale
-    return power.idle_w * seconds + ops_j + dynamic.bytes_j - power.shared * minimum(ops_j, dynamic.bytes_j)
+    return _joules(point.machine.power, dynamic.ops_j, dynamic.bytes_j, seconds, clock_hz, nominal_hz)
+
+
+def _joules(power: Power, nominal_ops_j: Number, bytes_j: Number, seconds: Number, clock_hz: Number, nominal_hz: float) -> Number:
+    ops_j = nominal_ops_j * (clock_hz / nominal_hz) ** power.clock_exponent
+    return power.idle_w * seconds + ops_j + bytes_j - power.shared * minimum(ops_j, bytes_j)

@@ -9,7 +9,8 @@ from functools import lru_cache
 from attnsim.cascade.cascade import Cascade
 from attnsim.cascade.einsum import Einsum
 from attnsim.evaluate.point import Point
-from attnsim.lanes import Lanes, Number, maximum, minimum, real, where
+from attnsim.lanes import Lanes, Number, added, maximum, minimum, real, where
+from attnsim.tape import call
 
 STATE_BYTES = 4  # running maxima, sums and partial results are fp32 in every kernel of the library
 
@@ -31,12 +32,12 @@ class Traffic:
         """All bytes of a level."""
         found = self._totals.get(level)
         if found is None:
-            found = self._totals[level] = sum([sum(by.values()) for by in self.moved.get(level, {}).values()])
+            found = self._totals[level] = added([added(by.values()) for by in self.moved.get(level, {}).values()])
         return found
 
     def directed(self, level: str) -> tuple[float, float]:
         """Bytes read from a level, and bytes written to it."""
-        written = sum(by.get("write", 0.0) for by in self.moved.get(level, {}).values())
+        written = added(by.get("write", 0.0) for by in self.moved.get(level, {}).values())
         return self.total(level) - written, written
 
     def merge(self, other: Traffic) -> None:
@@ -101,8 +102,11 @@ def tile_bytes(point: Point, tensor: str, grid: Grid) -> Number:
 def _tile_bytes(point: Point, tensor: str, inside: Mapping[str, Number], pack: int) -> Number:
     size: Number = point.stored(tensor)
     for rank in point.cascade.tensor_ranks(tensor):
-        limit = point.sizes.get(rank, 1) * (pack if rank == point.query else 1)
-        size *= inside[rank] if rank in point.cascade.batch or rank in point.cascade.groups else minimum(inside[rank], limit)
+        if rank in point.cascade.batch or rank in point.cascade.groups:
+            size *= inside[rank]
+        else:
+            exists = point.sizes.get(rank, 1)
+            size *= minimum(inside[rank], exists * pack if rank == point.query else exists)
     return size
 
 
@@ -121,13 +125,15 @@ def _attended_share(point: Point, tensor: str) -> Number:
     p, m = point.sizes[point.query], point.sizes[point.key]
     if point.key in ranks:
         return _keys_read(point, p, m) / m
-    return real(point.mask.queries(p, m)) / p if point.query in ranks and tensor not in point.cascade.outputs else 1.0
+    return (
+        real(call(type(point.mask).queries, point.mask, p, m)) / p if point.query in ranks and tensor not in point.cascade.outputs else 1.0
+    )
 
 
 def _keys_read(point: Point, p: Number, m: Number) -> Number:
     """Keys that are read of a key head, on average: of the query heads that share it, at least those of the one that attends most."""
     if len(point.masks) == 1:
-        return real(point.mask.keys(p, m))
+        return real(call(type(point.mask).keys, point.mask, p, m))
     keys = [mask.keys(p, m) for count, mask in point.masks for _ in range(count)]
     groups = [max(keys[first : first + point.group]) for first in range(0, len(keys), point.group)]
     return float(sum(groups)) / len(groups)
@@ -136,7 +142,7 @@ def _keys_read(point: Point, p: Number, m: Number) -> Number:
 def fill_bytes(point: Point, einsums: tuple[Einsum, ...], grid: Grid) -> Number:
     """What a CTA loads before its first tile product and stores after its last."""
     names = (*inputs_of(einsums), *(r for r in results_of(point, einsums) if not set(point.cascade.tensor_ranks(r)) & set(grid.walked)))
-    return sum(tile_bytes(point, name, grid) for name in names)
+    return added(tile_bytes(point, name, grid) for name in names)
 
 
 def fused_traffic(point: Point, einsums: tuple[Einsum, ...], grid: Grid) -> Traffic:
@@ -187,7 +193,7 @@ def _sweeps(point: Point, grid: Grid, walking: list[str], capacity: float) -> Nu
     most = maximum(1.0, grid.tiles * groups / grid.slots)
     if not walking or (type(most) is not Lanes and most <= 1.0):
         return 1.0
-    per_head = sum(point.tensor_bytes(name) for name in walking) / maximum(1, grid.heads // groups)
+    per_head = added(point.tensor_bytes(name) for name in walking) / maximum(1, grid.heads // groups)
     in_flight = minimum(grid.heads, -(-grid.slots // grid.tiles))
     batch = point.sizes.get(grid.batch_order[0], 1) if grid.batch_order else 1
     # Heads of a group follow each other in the grid only when the head rank varies before the batch rank.
@@ -240,7 +246,7 @@ def _spilled_state(point: Point, einsums: tuple[Einsum, ...], grid: Grid, traffi
     inside = grid.inside
     states = tuple(dict.fromkeys(o.name for e in einsums for o in e.operands if o.iterative and o.mode == "previous"))
     in_flight = minimum(grid.heads, grid.slots)
-    held = in_flight * sum(point.tensor_bytes(name) / point.stored(name) * STATE_BYTES for name in states) / grid.heads
+    held = in_flight * added(point.tensor_bytes(name) / point.stored(name) * STATE_BYTES for name in states) / grid.heads
     capacity = 0.0 if point.shared is None else point.machine.levels[point.shared].capacity_bytes
     missed = 1.0 - minimum(1.0, capacity / held) if held else 0.0
     for name in states:

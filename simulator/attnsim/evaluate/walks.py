@@ -9,7 +9,9 @@ from attnsim.errors import InfeasibleError
 from attnsim.evaluate.point import Point
 from attnsim.lanes import Number, OneByOne, largest
 from attnsim.mask.base import Mask, TileWalk
+from attnsim.mask.base import Rounds as PlainRounds
 from attnsim.spec.schedule import Tile
+from attnsim.tape import call
 
 if TYPE_CHECKING:
     from attnsim.mask.ragged import LaneWalk, Ragged
@@ -27,13 +29,17 @@ HeadWalks: TypeAlias = Sequence[tuple[Number, Mask, Union[TileWalk, "LaneWalk"]]
 def query_walks(point: Point, row: Tile, pack: int = 1) -> HeadWalks:
     """Key tiles by query tile. Raises InfeasibleError for tiles that the mask cannot be cut into."""
     q_tile, k_tile, dynamic = row.shape(point.query), row.shape(point.key), point.schedule.spec.key_tiles == "dynamic"
-    return _walks(point, lambda mask, p, m: _in_blocks(point, mask, row, pack, mask.walk(p, m, q_tile, k_tile, pack, dynamic)))
+
+    def walk(mask: Mask, p: Number, m: Number) -> Any:
+        return _in_blocks(point, mask, row, pack, call(type(mask).walk, mask, p, m, q_tile, k_tile, pack, dynamic))
+
+    return _walks(point, walk)
 
 
 def key_walks(point: Point, row: Tile, pack: int) -> HeadWalks:
     """Query tiles by key tile."""
     q_tile, k_tile = row.shape(point.query), row.shape(point.key)
-    return _walks(point, lambda mask, p, m: mask.walk_keys(p, m, k_tile, q_tile, pack))
+    return _walks(point, lambda mask, p, m: call(type(mask).walk_keys, mask, p, m, k_tile, q_tile, pack))
 
 
 def _walks(point: Point, walk: Callable[[Mask, Number, Number], Any]) -> HeadWalks:
@@ -70,16 +76,17 @@ def grid_rounds(point: Point, walks: HeadWalks, batch_order: tuple[str, ...], wh
 
 
 def _rounds(point: Point, mask: Mask, walk: Any, whole: bool) -> Any:
-    masked = _masking(point, mask, walk)
+    return call(_rounds_of, walk, _masking(point, mask, walk), whole)
+
+
+def _rounds_of(walk: Any, masked: Literal["partial", "visited", "none"], whole: bool) -> Any:
     if not isinstance(walk, TileWalk):
         runs: Ragged = walk.runs.masking(masked)
         if whole:
             return ((1, walk.visited_total, runs.summed(runs.count * runs.partial)),)
         return runs.single() or runs
-    rounds = tuple((run.tiles, run.visited, 0 if masked == "none" else getattr(run, masked)) for run in walk.runs)
-    if whole:
-        return ((1, walk.visited_total, sum(count * part for count, _, part in rounds)),)
-    return rounds
+    rounds = walk.rounds(masked)
+    return PlainRounds([(1, walk.visited_total, rounds.tally[2])]) if whole else rounds
 
 
 def tally(rounds: Rounds) -> tuple[Number, Number, Number, Number]:
@@ -87,6 +94,8 @@ def tally(rounds: Rounds) -> tuple[Number, Number, Number, Number]:
     if not isinstance(rounds, tuple):
         visits, masked = (rounds.summed(rounds.count * each) for each in (rounds.visited, rounds.partial))
         return rounds.ctas, visits, masked, rounds.largest(rounds.visited)
+    if isinstance(rounds, PlainRounds):
+        return rounds.tally
     return (
         sum(count for count, _, _ in rounds),
         sum(count * visited for count, visited, _ in rounds),
@@ -109,7 +118,8 @@ def _in_blocks(point: Point, mask: Mask, row: Tile, pack: int, walk: Any) -> Any
     rows, across = sides[0] // tile[point.query], sides[1] // tile[point.key]
     if rows == across == 1:
         return walk
-    return walk.within(mask.walk(point.sizes[point.query], point.sizes[point.key], sides[0], sides[1], pack), rows, across)
+    stored = call(type(mask).walk, mask, point.sizes[point.query], point.sizes[point.key], sides[0], sides[1], pack)
+    return call(TileWalk.within, walk, stored, rows, across)
 
 
 def _masking(point: Point, mask: Mask, walk: Any) -> Literal["partial", "visited", "none"]:
@@ -129,4 +139,4 @@ def merged_rounds(pieces: Iterable[tuple[int, int, int]]) -> Rounds:
             out[-1] = (out[-1][0] + count, visited, partial)
         else:
             out.append((count, visited, partial))
-    return tuple(out)
+    return PlainRounds(out)

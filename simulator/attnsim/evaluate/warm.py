@@ -13,12 +13,12 @@ from attnsim.errors import InfeasibleError, Issue
 from attnsim.evaluate.kernel import Kernel
 from attnsim.evaluate.point import Point
 from attnsim.evaluate.traffic import Traffic
-from attnsim.lanes import Number, maximum
+from attnsim.lanes import Number, added, maximum
 
 
 def working_set(point: Point) -> Number:
     """Bytes of every input and output."""
-    return sum(point.tensor_bytes(name) for name in dict.fromkeys((*point.cascade.inputs, *point.cascade.outputs)))
+    return added(point.tensor_bytes(name) for name in dict.fromkeys((*point.cascade.inputs, *point.cascade.outputs)))
 
 
 def kept_share(point: Point) -> Number:

@@ -8,7 +8,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from attnsim.lanes import maximum, minimum, whole
 from attnsim.mask.arith import Number
@@ -34,6 +35,29 @@ class Run:
     partial: int
 
 
+class Rounds(tuple[tuple[int, int, int], ...]):
+    """(tiles, visited, of these with a mask computed) of consecutive tiles that look alike, in order; what is asked of them is kept."""
+
+    @cached_property
+    def tally(self) -> tuple[int, int, int, int]:
+        """Tiles, tiles they visit in all, of these with a mask computed, and the most that one of them visits."""
+        tiles = visits = masked = longest = 0
+        for count, visited, partial in self:
+            tiles += count
+            visits += count * visited
+            masked += count * partial
+            if visited > longest:
+                longest = visited
+        return tiles, visits, masked, longest
+
+    @cached_property
+    def columns(self) -> tuple[np.ndarray[Any, np.dtype[np.int64]], ...]:
+        """The three columns as arrays. Imports numpy."""
+        import numpy as np
+
+        return tuple(np.array(self, dtype=np.int64).reshape(-1, 3).T.copy())
+
+
 @dataclass(frozen=True, slots=True)
 class TileWalk:
     """The tiles visited along one axis, run-length encoded in tile order.
@@ -57,6 +81,7 @@ class TileWalk:
     visited_total: int = field(init=False)
     partial_total: int = field(init=False)
     max_visited: int = field(init=False)
+    _rounds: dict[str, Rounds] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         tiles = visited = partial = highest = 0
@@ -100,6 +125,14 @@ class TileWalk:
             left -= tiles
         known = {"needed_total": self.needed_total, "full_total": self.full_total, "block_sparse": self.block_sparse}
         return TileWalk.of(counts, self.tile, self.extent, self.across, **known)
+
+    def rounds(self, masked: Literal["partial", "visited", "none"]) -> Rounds:
+        """The runs as triples. masked: which of the tiles visited from a tile compute their mask."""
+        found = self._rounds.get(masked)
+        if found is None:
+            none = masked == "none"
+            found = self._rounds[masked] = Rounds((run.tiles, run.visited, 0 if none else getattr(run, masked)) for run in self.runs)
+        return found
 
     @property
     def all_total(self) -> int:

@@ -50,7 +50,7 @@ def piece_tiles(
     if whole:
         return longest
     low, high = minimum(longest, maximum(maximum(1, ceil(split.least / tile)), ceil(longest / split.maximum))), longest
-    while not _settled(low, high):
+    while low < high if not many(low, high) else not _settled(low, high):
         middle = (low + high) // 2
         more = pieces(middle) > slots
         low, high = where(more, minimum(middle + 1, high), low), where(more, high, middle)
@@ -58,10 +58,8 @@ def piece_tiles(
 
 
 def _settled(low: Number, high: Number) -> bool:
-    if many(low, high):
-        lanes = count_of(low, high)
-        return bool((values_of(low, lanes) >= values_of(high, lanes)).all())
-    return bool(low >= high)
+    lanes = count_of(low, high)
+    return bool((values_of(low, lanes) >= values_of(high, lanes)).all())
 
 
 def _wave_efficient(split: Split, rows: Number, tiles: Number, slots: int) -> Number:
