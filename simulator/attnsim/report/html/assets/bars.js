@@ -29,11 +29,13 @@
       const pieces = level.tensors.map((tensor) => {
         const moved = tensor.read + tensor.write;
         const number = names.indexOf(tensor.name);
+        const part = level.total ? moved / level.total : 0;
+        const named = part * 190 > tensor.name.length * 8 + 6;
         const tip = `${tensor.name} at ${level.level}: ${value(moved, "B")}\nread ${value(tensor.read, "B")}, written ${value(tensor.write, "B")}`;
         return h("div", {
-          key: tensor.name, class: `piece hue-${number % 7} cut-${Math.floor(number / 7) % 3}`, tabindex: "0", role: "img",
-          "aria-label": tip, "data-tip": tip, vars: { "flex-grow": String(level.total ? moved / level.total : 0) },
-        });
+          key: tensor.name, class: `piece ${named ? "" : "small "}hue-${number % 7} cut-${Math.floor(number / 7) % 3}`, tabindex: "0", role: "img",
+          "aria-label": tip, "data-tip": tip, vars: { "flex-grow": String(part) },
+        }, named ? h("span", { class: "ink", "aria-hidden": "true" }, tensor.name) : null);
       });
       return h("tr", { key: level.level },
         h("th", { scope: "row" }, level.level),
