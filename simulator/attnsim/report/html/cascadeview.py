@@ -22,7 +22,6 @@ def _graph(cascade: Cascade) -> Part:
     plain = dict.fromkeys((ref.name, einsum.label) for einsum in cascade.einsums for ref in einsum.operands if ref.mode != "previous")
     carried = dict.fromkeys((ref.name, einsum.label) for einsum in cascade.einsums for ref in einsum.operands if ref.mode == "previous")
     layer = layers_of(names, list(plain), list(cascade.inputs))
-    loops = {start for start, end in carried if start == end}
     backward = [(start, end) for start, end in carried if layer[start] > layer[end]]
     forward = [(start, end) for start, end in carried if layer[start] < layer[end] and (start, end) not in plain]
     drawn = dict.fromkeys([*plain, *forward, *((end, start) for start, end in backward if (end, start) not in plain)])
@@ -38,7 +37,7 @@ def _graph(cascade: Cascade) -> Part:
             "equation": cascade.by_label[name].text if name in cascade.by_label else "",
             "output": name in cascade.outputs,
             "pass": passes.get(name),
-            "carried": name in loops,
+            "carried": [start for start, end in carried if end == name],
         }
         for name in names
     ]

@@ -105,14 +105,15 @@ def _charts(axis: _Axis, found: Sequence[tuple[int, Any]]) -> Iterator[Part]:
         return
     lines = [("latency", [(x, one.latency_s) for x, one in found]), ("lower bound", [(x, one.lower_bound_s) for x, one in found])]
     yield _chart(axis, f"Latency against {axis.title}", "s", lines)
-    yield _chart(axis, f"Rate against {axis.title}", "FLOP/s", [("achieved", [(x, one.flops / one.latency_s) for x, one in found])])
+    yield _chart(axis, f"Rate against {axis.title}", "FLOP/s", [("achieved", [(x, one.flops / one.latency_s) for x, one in found])], True)
 
 
-def _chart(axis: _Axis, title: str, unit: str, lines: Sequence[tuple[str, Sequence[tuple[int, float]]]]) -> Part:
+def _chart(axis: _Axis, title: str, unit: str, lines: Sequence[tuple[str, Sequence[tuple[int, float]]]], from_zero: bool = False) -> Part:
     return {
         "title": title,
         "x": axis.label,
         "own": axis.own,
         "unit": unit,
+        "from_zero": from_zero,
         "lines": [{"name": name, "points": [[x, y] for x, y in points]} for name, points in lines],
     }

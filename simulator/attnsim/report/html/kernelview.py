@@ -11,6 +11,7 @@ from attnsim.evaluate.render import tile_text
 from attnsim.evaluate.spatial.estimate import SpatialEstimate
 from attnsim.machine.spatial import SpatialMachine
 from attnsim.report.html.parts import Part, bars, column, fact, table, words
+from attnsim.units import format_quantity
 
 
 def kernel_view(report: Report, result: Answer) -> Part:
@@ -45,42 +46,29 @@ def kernel_view(report: Report, result: Answer) -> Part:
 def _facts(report: Report, result: Answer) -> list[Part]:
     machine = report.machine
     achieved = result.flops / result.latency_s
-    note = ""
+    peak = 0.0
     formats = {kernel.dtype for kernel in result.kernels} if isinstance(result, Estimate) else {result.dtype}
     if isinstance(result, KernelAnswer) and formats == {result.dtype}:
         peak = machine.peak_flops(result.dtype)
-        note = f"of {_rate(peak)} peak for {result.dtype}"
     floor = max(result.lower_bound_by_resource_s.items(), key=lambda item: item[1], default=("", 0.0))[0]
     facts = [
         fact("latency", result.latency_s, "s", f"bound by {result.bound}"),
-        fact("achieved", achieved, "FLOP/s", note),
+        fact("achieved", achieved, "FLOP/s", "matmul FLOPs / latency"),
         fact("lower bound", result.lower_bound_s, "s", f"set by {floor}; no kernel can be faster"),
     ]
-    if note:
-        facts.insert(2, fact("of the peak", achieved / peak, "percent", "achieved / peak"))
+    if peak:
+        facts.insert(2, fact("of the peak", achieved / peak, "percent", f"{format_quantity(peak, 'FLOP/s')} for {result.dtype}"))
     if result.lower_bound_s:
         headroom = result.latency_s / result.lower_bound_s
         facts.append(fact("headroom", headroom, "ratio", "latency / lower bound"))
         if isinstance(result, KernelAnswer) and not isclose(headroom, result.speedup_upper_bound, rel_tol=1e-9):
             facts.append(fact("speedup at most", result.speedup_upper_bound, "ratio", f"{result.baseline} / lower bound"))
-    facts.append(fact("energy", result.energy_j, "J", f"{_watts(result)} on average"))
+    facts.append(fact("energy", result.energy_j, "J", f"{format_quantity(result.energy_j / result.latency_s, 'W')} on average"))
     facts += [fact(f"passes over {rank}", count, "count", "counted from the equations") for rank, count in result.passes.items()]
     facts.append(fact("footprint", result.footprint_bytes, "B", "held in memory"))
     if isinstance(result, KernelAnswer):
         facts.append(fact("clock", result.clock_hz, "Hz"))
     return facts
-
-
-def _rate(flops_per_s: float) -> str:
-    from attnsim.units import format_quantity
-
-    return format_quantity(flops_per_s, "FLOP/s")
-
-
-def _watts(result: Answer) -> str:
-    from attnsim.units import format_quantity
-
-    return format_quantity(result.energy_j / result.latency_s, "W")
 
 
 def _bytes(result: Answer) -> list[Part]:
@@ -174,5 +162,13 @@ def _mask(result: Answer) -> Part:
     facts.pop("by_head", None)
     facts.pop("kind", None)
     title = str(facts.pop("description", ""))
-    rows = [(words(name), "yes" if value is True else "no" if value is False else value) for name, value in facts.items()]
-    return table("Mask", [column(title), column("", "ratio")], rows)
+    rows = [(words(name), _told(value)) for name, value in facts.items()]
+    return table("Mask in numbers", [column(title), column("", "ratio")], rows)
+
+
+def _told(value: Any) -> Any:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return {"value": value, "unit": "count"}
+    return value if isinstance(value, float) else str(value)

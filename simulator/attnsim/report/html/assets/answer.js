@@ -24,10 +24,11 @@
   }
 
   /** The parts of one entry of `results`. */
-  function result(data, width) {
-    const half = width > 900 ? (width - 32) / 2 : width;
+  function result(data, width, between = null) {
+    const half = width > 832 ? (width - 32) / 2 : width;
     return [
       attnsim.facts(data.facts),
+      between,
       h("div", { class: "grid", key: "grid" },
         data.time.items.length ? part("time", data.time.title, attnsim.bars(data.time), note(data.time.note)) : null,
         data.bytes.length ? part("bytes", data.bytes.some((level) => level.tensors.length) ? "Bytes by level and tensor" : "Bytes by level", attnsim.traffic(data.bytes)) : null,
@@ -36,12 +37,16 @@
       h("div", { class: "grid", key: "pictures" },
         data.graph ? part("cascade", `Cascade ${data.graph.name}`, note(data.graph.title), attnsim.cascade(data.graph, half)) : null,
         h("div", { key: "beside" },
-          data.graph ? part("passes", "Passes", attnsim.passes(data.graph.passes)) : null,
-          data.graph ? part("footprint", data.graph.footprint.title, attnsim.table(data.graph.footprint), note(data.graph.footprint.note)) : null,
-          data.picture ? part("mask", "Mask", attnsim.mask(data.picture, half)) : null)),
-      h("div", { class: "grid", key: "tables" }, data.tables.map((one) => part(`table-${one.title}`, one.title, attnsim.table(one), note(one.note)))),
+          data.picture ? part("mask", "Mask", attnsim.mask(data.picture, half)) : null,
+          data.graph ? part("passes", "Passes", attnsim.passes(data.graph.passes)) : null)),
+      h("div", { class: "grid", key: "tables" },
+        data.tables.map((one) => listed(one)),
+        data.graph ? listed(data.graph.footprint) : null),
     ];
   }
+
+  const listed = (one) => h("section", { key: `table-${one.title}`, class: one.columns.length > 5 ? "part wide" : "part" },
+    h("h4", {}, one.title), attnsim.table(one), note(one.note));
 
   function accuracy(parts) {
     return part("accuracy", "How accurate is this?", parts.map((one) => h("div", { key: one.name },
@@ -59,13 +64,12 @@
     const [first, ...others] = view.results;
     return [
       inputs(view),
-      h("div", { key: "first", class: "result" }, result(first, width)),
+      h("div", { key: "first", class: "result" }, result(first, width, view.accuracy ? accuracy(view.accuracy) : null)),
       view.roofline ? rooflines(view, width) : null,
       view.cost && (view.cost.charts.length || view.cost.missing.length) ? part("cost", "Against context and batch", attnsim.curves(view.cost, width)) : null,
       others.map((one, number) => h("details", { key: `step-${number}`, class: "step" },
         h("summary", {}, h("b", {}, one.name), ` ${seconds(one.latency_s)}, bound by ${one.bound}`),
         result(one, width))),
-      view.accuracy ? accuracy(view.accuracy) : null,
       part("assumptions", "Assumptions", h("ul", { class: "assumptions" }, view.assumptions.map((text) => h("li", {}, text)))),
     ];
   }
@@ -74,10 +78,10 @@
   function watched(element, redraw) {
     if (element.__watched) return;
     element.__watched = true;
-    let width = element.clientWidth;
+    let width = attnsim.room(element);
     new ResizeObserver(() => {
-      if (element.clientWidth === width) return;
-      width = element.clientWidth;
+      if (attnsim.room(element) === width) return;
+      width = attnsim.room(element);
       requestAnimationFrame(redraw);
     }).observe(element);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => attnsim.repaint(element));
@@ -97,7 +101,7 @@
     element.classList.add("attnsim");
     element.__view = view;
     attnsim.tips(element);
-    const draw = () => patch(element, answer(element.__view, element.clientWidth));
+    const draw = () => patch(element, answer(element.__view, attnsim.room(element)));
     watched(element, draw);
     draw();
   }

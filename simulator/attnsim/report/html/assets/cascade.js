@@ -22,7 +22,7 @@
         h("li", {}, h("span", { class: "swatch box input" }), "input"),
         h("li", {}, h("span", { class: "swatch box matmul" }), "matrix product"),
         h("li", {}, h("span", { class: "swatch box vector" }), "other Einsum"),
-        data.nodes.some((node) => node.carried) || data.edges.some((edge) => edge.carried) ? h("li", {}, h("span", { class: "swatch dash" }), "from the iteration before (↺)") : null,
+        data.nodes.some((node) => node.carried.length) || data.edges.some((edge) => edge.carried) ? h("li", {}, h("span", { class: "swatch dash" }), "from the iteration before (↺)") : null,
         several ? h("li", {}, "number: pass") : null),
       h("details", { class: "data" }, h("summary", {}, "Equations"),
         h("pre", { tabindex: "0" }, h("code", {}, [...data.init.map((text) => `${text}   (at the start)`), ...data.equations].join("\n")))));
@@ -45,10 +45,11 @@
       node.equation || `${node.id}: input`,
       node.ranks.length ? `ranks ${node.ranks.join(", ")}` : "a single value a head",
       several && node.pass !== null ? `pass ${node.pass}` : "",
+      node.carried.length ? `reads ${node.carried.join(", ")} of the iteration before` : "",
       operations.length ? operations.join(", ") : "",
       node.output ? "output" : "",
     ].filter(Boolean).join("\n");
-    const marks = `${node.carried ? " ↺" : ""}`;
+    const marks = node.carried.length ? " ↺" : "";
     return s("g", { key: node.id, transform: `translate(${x},${y})`, ...attnsim.chart.reached(number, tip), class: `node ${node.kind}${node.output ? " output" : ""}` },
       s("rect", { x: -box.width / 2, y: -box.height / 2, width: box.width, height: box.height, rx: node.kind === "input" ? box.height / 2 : 4 }),
       s("text", { class: "name", y: -2, "text-anchor": "middle" }, `${node.id}${marks}`),

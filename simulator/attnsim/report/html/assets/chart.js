@@ -15,11 +15,18 @@
     return pen.measureText(text).width + 2;
   }
 
-  /** A logarithmic scale over values, widened by `room` decades on both sides. */
-  function logScale(values, range, room = 0.15) {
-    const low = Math.log10(Math.min(...values)) - room;
-    const high = Math.log10(Math.max(...values)) + room;
-    return d3.scaleLog([10 ** low, 10 ** Math.max(high, low + 0.3)], range);
+  /** Pixels across that the content of an element has. */
+  function room(element) {
+    const style = getComputedStyle(element);
+    return Math.max(240, Math.floor(element.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight)));
+  }
+
+  /** A logarithmic scale over values, widened by `margin` decades on both sides and to `least` decades in all. */
+  function logScale(values, range, margin = 0.15, least = 0.3) {
+    const low = Math.log10(Math.min(...values)) - margin;
+    const high = Math.log10(Math.max(...values)) + margin;
+    const more = Math.max(0, least - (high - low)) / 2;
+    return d3.scaleLog([10 ** (low - more), 10 ** (high + more)], range);
   }
 
   /** Ticks of a logarithmic scale: decades, with 2 and 5 between where there are few; no more than fit with `gap` pixels between. */
@@ -57,6 +64,12 @@
     constructor(frame) {
       this.frame = frame;
       this.taken = [];
+      this.lines = [];
+    }
+
+    /** Keep a line free of labels: from (x1, y1) to (x2, y2). */
+    cross(x1, y1, x2, y2) {
+      this.lines.push([x1, y1, x2, y2]);
     }
 
     /** Keep a box free of labels. */
@@ -70,12 +83,41 @@
       for (const at of candidates) {
         const box = { x: at.x - 1, y: at.y - FONT, width: width + 2, height: FONT + 4 };
         if (box.x < this.frame.left || box.x + box.width > this.frame.right + 1 || box.y < this.frame.top || box.y + box.height > this.frame.bottom) continue;
-        if (this.taken.some((other) => meet(box, other))) continue;
+        if (this.taken.some((other) => meet(box, other)) || this.lines.some((line) => crosses(box, line))) continue;
         this.taken.push(box);
         return at;
       }
       return null;
     }
+
+    /** As `find`, of a text along a rising line through `foot`, `angle` radians up: how far from the foot it begins; null for nowhere. */
+    along(text, foot, angle, length) {
+      const width = textWidth(text);
+      for (let from = 8; from + width < length; from += 10) {
+        const boxes = d3.range(0, width, 7).map((step) => {
+          const x = foot.x + (from + step) * Math.cos(angle) - (FONT / 2 + 4) * Math.sin(angle);
+          const y = foot.y - (from + step) * Math.sin(angle) - (FONT / 2 + 4) * Math.cos(angle);
+          return { x: x - 6, y: y - 6, width: 12, height: 12 };
+        });
+        const inside = boxes.every((box) => box.x >= this.frame.left && box.y >= this.frame.top && box.x + 12 <= this.frame.right);
+        if (!inside || boxes.some((box) => this.taken.some((other) => meet(box, other)))) continue;
+        this.taken.push(...boxes);
+        return from;
+      }
+      return null;
+    }
+  }
+
+  /** Whether a line runs through a box (Liang and Barsky). */
+  function crosses(box, [x1, y1, x2, y2]) {
+    let from = 0;
+    let to = 1;
+    for (const [p, q] of [[x1 - x2, x1 - box.x], [x2 - x1, box.x + box.width - x1], [y1 - y2, y1 - box.y], [y2 - y1, box.y + box.height - y1]]) {
+      if (p === 0 && q < 0) return false;
+      if (p < 0) from = Math.max(from, q / p);
+      if (p > 0) to = Math.min(to, q / p);
+    }
+    return from <= to;
   }
 
   const meet = (a, b) => a.x < b.x + b.width && b.x < a.x + a.width && a.y < b.y + b.height && b.y < a.y + a.height;
@@ -105,5 +147,6 @@
   /** The outline of marker `number` with an area in square pixels. */
   const marker = (number, area = 64) => d3.symbol(d3[SYMBOLS[number % SYMBOLS.length]], area)();
 
+  attnsim.room = room;
   attnsim.chart = { HUES, DASHES, FONT, textWidth, logScale, logTicks, axes, Places, reached, marker };
 })();

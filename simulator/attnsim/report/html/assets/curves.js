@@ -3,8 +3,9 @@
 (() => {
   const { h, s } = attnsim.dom;
   const { value, count } = attnsim.format;
-  const { HUES, DASHES, logScale, logTicks, axes, reached, marker } = attnsim.chart;
-  const short = (amount) => (amount >= 1e6 ? `${+(amount / 1e6).toPrecision(3)}M` : amount >= 1e4 ? `${+(amount / 1e3).toPrecision(3)}k` : count(amount));
+  const { HUES, DASHES, logScale, logTicks, axes, reached, marker, textWidth } = attnsim.chart;
+  /** 8192 as "8k", as ranges are written on the command line. */
+  const short = (amount) => (amount >= 2 ** 20 && amount % 2 ** 20 === 0 ? `${amount / 2 ** 20}M` : amount >= 1024 && amount % 1024 === 0 ? `${amount / 1024}k` : count(amount));
   const tick = (amount, unit) => value(amount, unit).replace(/\.0+(?= |$)/, "");
 
   /** data: the charts of costview.py; width: pixels there are. */
@@ -17,12 +18,24 @@
     ];
   }
 
+  /** Of the points asked about, those whose texts do not run into each other; the own one first of all. */
+  function spaced(values, scale, own) {
+    const kept = [];
+    for (const amount of [own, ...values]) {
+      if (!kept.some((other) => Math.abs(scale(other) - scale(amount)) < (textWidth(short(other)) + textWidth(short(amount))) / 2 + 6)) kept.push(amount);
+    }
+    return kept;
+  }
+
   function one(chart, width) {
     const height = 210;
     const frame = { left: 66, right: width - 12, top: 14, bottom: height - 40 };
     const all = chart.lines.flatMap((line) => line.points);
     const x = logScale(all.map(([at]) => at), [frame.left, frame.right], 0.08);
-    const y = logScale(all.map(([, at]) => at), [frame.bottom, frame.top], 0.08);
+    const heights = all.map(([, at]) => at);
+    const y = chart.from_zero ? d3.scaleLinear([0, d3.max(heights) * 1.12], [frame.bottom, frame.top]) : logScale(heights, [frame.bottom, frame.top], 0.08, 1);
+    const yTicks = chart.from_zero ? y.ticks(5).slice(1) : logTicks(y, 22);
+    const xTicks = spaced(d3.sort(new Set(all.map(([at]) => at))), x, chart.own);
     let number = 0;
     const drawn = chart.lines.map((line, index) => s("g", { key: line.name, class: `series hue-${index % HUES}` },
       s("path", { class: "curve", d: d3.line().x(([at]) => x(at)).y(([, at]) => y(at))(line.points), "stroke-dasharray": DASHES[index % DASHES.length] }),
@@ -33,7 +46,7 @@
     return h("figure", { class: "chart curves", key: chart.title },
       h("figcaption", {}, chart.title),
       s("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": `${chart.title}; arrow keys go from point to point` },
-        axes(frame, { scale: x, ticks: logTicks(x, 44), text: short, title: chart.x }, { scale: y, ticks: logTicks(y, 22), text: (amount) => tick(amount, chart.unit), title: "" }),
+        axes(frame, { scale: x, ticks: xTicks, text: short, title: chart.x }, { scale: y, ticks: yTicks, text: (amount) => tick(amount, chart.unit), title: "" }),
         s("line", { key: "own", class: "own", x1: x(chart.own), x2: x(chart.own), y1: frame.top, y2: frame.bottom }),
         drawn),
       h("ul", { class: "legend" },

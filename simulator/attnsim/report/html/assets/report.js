@@ -47,7 +47,8 @@
 
   function draw(element, data, state, redraw) {
     const table = results(data.answers);
-    const width = Math.max(280, content(element));
+    if (!element.querySelector(".pages")) patch(element, [h("nav", { key: "contents", class: "contents" }), h("div", { key: "pages", class: "pages" })]);
+    const width = attnsim.room(element.querySelector(".pages"));
     const rooflines = data.rooflines.length > 0 || data.refused.length > 0;
     const entries = [["results", "Results"], ...(rooflines ? [["rooflines", "Rooflines"]] : []), ...data.answers.map((view, number) => [`answer-${number + 1}`, view.title])];
     patch(element, [
@@ -62,17 +63,11 @@
         rooflines ? h("section", { id: "rooflines", key: "rooflines", tabindex: "-1" },
           h("h2", {}, "Rooflines"),
           data.rooflines.map((chart) => h("div", { key: chart.arch }, h("h3", {}, chart.title), attnsim.roofline(chart, width))),
-          data.refused.map((text) => h("p", { class: "note", key: text }, text))) : null,
+          data.refused.length ? h("ul", { class: "note" }, data.refused.map((text) => h("li", { key: text }, text))) : null) : null,
         data.answers.map((view, number) => h("section", { id: `answer-${number + 1}`, key: `answer-${number}`, class: "answer", tabindex: "-1" },
           h("h2", {}, view.title),
           attnsim.answer(view, width)))),
     ]);
-  }
-
-  /** Pixels across of the column that charts stand in. */
-  function content(element) {
-    const pages = element.querySelector(".pages");
-    return (pages || element).clientWidth;
   }
 
   attnsim.renderReport = renderReport;

@@ -26,7 +26,7 @@
       h("div", { class: "scroll" },
         s("svg", { width: size.width, height: size.height, viewBox: `0 0 ${size.width} ${size.height}`, role: "group", "aria-label": `roofline of ${data.title}; arrow keys go from point to point` },
           axes(frame,
-            { scale: x, ticks: logTicks(x, 46), text: ratio, title: "arithmetic intensity, FLOP/B" },
+            { scale: x, ticks: logTicks(x, 46), text: (tick) => ratio(tick).replace(/\.0+$/, ""), title: "arithmetic intensity, FLOP/B" },
             { scale: y, ticks: logTicks(y, 24), text: (tick) => quantity(tick, "FLOP/s").replace(/\.0+(?= )/, ""), title: "achieved" }),
           roofs(parts),
           kernels(parts),
@@ -35,39 +35,42 @@
       h("details", { class: "data" }, h("summary", {}, "Roofs and ridges, and the points as a table"), tables(parts)));
   }
 
-  const attainable = ({ data, top }, line, intensity) => Math.min(top, line.bytes_per_s * intensity);
+  const attainable = ({ top }, line, intensity) => Math.min(top, line.bytes_per_s * intensity);
 
   function roofs({ data, frame, x, y, top, places }) {
     const [low, high] = x.domain();
     const [bottom] = y.domain();
-    const flat = data.roofs.map((roof) => {
-      const text = `${roof.name} ${quantity(roof.flops_per_s, "FLOP/s")}`;
-      const wide = textWidth(text);
-      const at = places.find(text, [-5, 14].flatMap((rise) => [0, 0.25, 0.5, 0.75, 1].map((part) => ({ x: frame.right - wide - 2 - part * (frame.right - frame.left - wide - 4), y: y(roof.flops_per_s) + rise }))));
-      const from = Math.max(low, d3.min(data.diagonals, (line) => roof.flops_per_s / line.bytes_per_s) || low);
-      return s("g", { key: `roof-${roof.name}`, class: "roof" },
-        s("line", { x1: x(Math.min(from, high)), x2: frame.right, y1: y(roof.flops_per_s), y2: y(roof.flops_per_s), "stroke-dasharray": roof.dashed ? "7 4" : null }),
-        at ? s("text", at, text) : null);
-    });
-    const sloped = data.diagonals.map((line) => {
+    const lines = data.diagonals.map((line) => {
       const from = Math.max(low, bottom / line.bytes_per_s);
       const ridge = Math.min(high, line.ridge);
-      const start = { x: x(from), y: y(from * line.bytes_per_s) };
-      const end = { x: x(ridge), y: y(ridge * line.bytes_per_s) };
-      const text = `${line.name} ${quantity(line.bytes_per_s, "B/s")}`;
-      // Left of the line near its foot, where no roof is; higher up where that is taken.
-      const wide = textWidth(text);
-      const spots = [0.04, 0.1, 0.18, 0.26, 0.34, 0.42, 0.5, 0.6, 0.7].flatMap((part) => {
-        const on = { x: start.x + part * (end.x - start.x), y: start.y + part * (end.y - start.y) };
-        return [{ x: on.x - wide - 8, y: on.y }, { x: on.x + 8, y: on.y + 8 }];
-      });
-      const at = places.find(text, spots) || places.find(line.name, spots.map((spot, number) => (number % 2 ? spot : { x: spot.x + wide - textWidth(line.name), y: spot.y })));
-      return s("g", { key: `level-${line.name}`, class: line.used ? "level" : "level unused" },
-        s("line", { x1: start.x, y1: start.y, x2: end.x, y2: end.y }),
-        line.ridge <= high ? s("circle", { class: "ridge", cx: end.x, cy: y(top), r: 3, "data-tip": `ridge of ${line.name}: ${ratio(line.ridge)} FLOP/B` }) : null,
-        at ? s("text", at, at.x !== undefined && places.taken[places.taken.length - 1].width < wide ? line.name : text) : null);
+      const [x1, y1, x2, y2] = [x(from), y(from * line.bytes_per_s), x(ridge), y(ridge * line.bytes_per_s)];
+      places.cross(x1, y1, x2, y2);
+      return { line, x1, y1, x2, y2 };
     });
-    return s("g", { key: "roofs" }, flat, sloped);
+    const flat = data.roofs.map((roof) => {
+      const first = d3.min(data.diagonals, (line) => roof.flops_per_s / line.bytes_per_s) || low;
+      const height = y(roof.flops_per_s);
+      return { roof, height, x1: x(Math.min(Math.max(low, first), high)) };
+    });
+    for (const { height, x1 } of flat) places.cross(x1, height, frame.right, height);
+    return s("g", { key: "roofs" },
+      flat.map(({ roof, height, x1 }) => {
+        const text = `${roof.name} ${quantity(roof.flops_per_s, "FLOP/s")}`;
+        const span = frame.right - frame.left - textWidth(text) - 8;
+        const at = places.find(text, [-5, 15].flatMap((rise) => d3.range(0, 1.01, 0.125).map((part) => ({ x: frame.left + 4 + (1 - part) * span, y: height + rise }))));
+        return s("g", { key: `roof-${roof.name}`, class: "roof" },
+          s("line", { x1, x2: frame.right, y1: height, y2: height, "stroke-dasharray": roof.dashed ? "7 4" : null }),
+          at ? s("text", at, text) : null);
+      }),
+      lines.map(({ line, x1, y1, x2, y2 }) => {
+        const angle = Math.atan2(y1 - y2, x2 - x1);
+        const text = `${line.name} ${quantity(line.bytes_per_s, "B/s")}`;
+        const from = places.along(text, { x: x1, y: y1 }, angle, Math.hypot(x2 - x1, y2 - y1));
+        return s("g", { key: `level-${line.name}`, class: line.used ? "level" : "level unused" },
+          s("line", { x1, y1, x2, y2 }),
+          line.ridge <= high ? s("circle", { class: "ridge", cx: x2, cy: y2, r: 3, "data-tip": `ridge of ${line.name}: ${ratio(line.ridge)} FLOP/B` }) : null,
+          from === null ? null : s("text", { transform: `translate(${x1},${y1}) rotate(${(-angle * 180) / Math.PI}) translate(${from},-5)` }, text));
+      }));
   }
 
   function kernels({ data, x, y, top, levels, places }) {

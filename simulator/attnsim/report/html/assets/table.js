@@ -32,7 +32,7 @@
 
   function dataCell(cell, column, number, url) {
     const text = value(cell, column.unit);
-    const attrs = { class: isNumber(cell, column.unit) ? "n" : text.length > 48 ? "long" : null };
+    const attrs = { class: isNumber(cell, column.unit) ? "n" : text.length > 26 ? "long" : null };
     if (number === 0) return h("th", { ...attrs, scope: "row" }, url ? h("a", { href: url }, text) : text);
     return h("td", attrs, text);
   }
