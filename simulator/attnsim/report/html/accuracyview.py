@@ -20,10 +20,16 @@ def accuracy_view(report: Report) -> list[Part]:
     parts = [_schedule(name, [one for one in summary["kernels"] if one["schedule"] == name], report.arch_name) for name in names]
     tables = [one for one in summary["workloads"] if one["workload"] == report.workload_name]
     if tables:
+        several = len({one["case"] for one in tables}) > 1
         rows = [(one["title"], one["table"], one["all"]["n"], one["all"]["mape"], one["all"]["max"]) for one in tables]
         heads = [column("source"), column("table"), column("values", "count"), column("mean |error|", "percent"), column("worst", "percent")]
-        parts.append({"name": report.workload_name, "text": "Published numbers about this workload, as it is shipped, beside the engine's.",
-                      "table": table("Published tables", heads, rows)})  # fmt: skip
+        values = sum(one["all"]["n"] for one in tables)
+        mean = sum(one["all"]["n"] * one["all"]["mape"] for one in tables) / values
+        text = (
+            f"{report.workload_name}, as it is shipped: {values} published value{'' if values == 1 else 's'} of the paper{'s' if several else ''} it comes from "
+            f"differ from this engine's by {percent(mean)} on average."
+        )
+        parts.append({"name": report.workload_name, "text": text, "table": table("Published tables", heads, rows)})
     if not parts or (not tables and not names):
         parts.append({"name": report.workload_name, "text": f"{report.workload_name} has never been compared with a measurement.", "table": None})
     return parts

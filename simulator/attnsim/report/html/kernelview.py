@@ -90,7 +90,7 @@ def _tables(report: Report, result: Answer) -> list[Part]:
     if isinstance(result, LayerEstimate):
         rows = [(name, seconds, seconds * result.layers / result.latency_s) for name, seconds in result.steps.items()]
         note = f"of each of {result.layers} layers" if result.layers > 1 else ""
-        tables.append(table("Steps", [column("step"), column("time", "s"), column("of latency", "percent")], rows, note))
+        tables.append(table("Steps", [column("step"), column("time", "s"), column("of latency", "share")], rows, note))
     if isinstance(result, Estimate):
         tables.append(_kernels(report, result))
     if isinstance(result, SpatialEstimate):
@@ -109,7 +109,7 @@ def _kernels(report: Report, result: Estimate) -> Part:
     machine = report.machine
     assert not isinstance(machine, SpatialMachine)
     columns = [
-        column("kernel"), column("time", "s"), column("of latency", "percent"), column("bound"), column("tile"), column("CTAs", "count"),
+        column("kernel"), column("time", "s"), column("of latency", "share"), column("bound"), column("tile"), column("CTAs", "count"),
         column(f"per {machine.processor_name}", "count"), column("limited by"), column("waves", "ratio"), column("splits", "count"),
     ]  # fmt: skip
     rows = [
@@ -136,23 +136,24 @@ def _spatial(result: SpatialEstimate) -> list[Part]:
     ]  # fmt: skip
     arrays = list(dict.fromkeys(array for used in result.utilization_by_einsum.values() for array in used))
     tables = [table("Phases", phases, rows)]
+    several = len(result.phases) > 1
     stages = [
-        (phase.name, number, stage.cycles, ", ".join(f"{einsum} on {array}" for array, busy in stage.busy.items() for einsum in busy))
+        (*([phase.name] if several else []), number, stage.cycles, ", ".join(f"{einsum} on {array}" for array, busy in stage.busy.items() for einsum in busy))
         for phase in result.phases
         for number, stage in enumerate(phase.stages, 1)
     ]
-    stage_columns = [column("phase"), column("stage", "count"), column("cycles", "ratio"), column("Einsums")]
+    stage_columns = [*([column("phase")] if several else []), column("stage", "count"), column("cycles", "ratio"), column("Einsums")]
     tables.append(table("Stages", stage_columns, stages, "Einsums of a stage run at the same time"))
     if result.utilization_by_einsum:
         used = [(einsum, *(of.get(array) for array in arrays)) for einsum, of in result.utilization_by_einsum.items()]
         tables.append(table("Utilization by Einsum", [column("Einsum"), *(column(array, "percent") for array in arrays)], used))
     parts = sorted(((name, joule) for name, joule in result.energy_by_part_j.items() if joule), key=lambda item: -item[1])
     shares = [(name, joule, joule / result.energy_j) for name, joule in parts]
-    tables.append(table("Energy by part", [column("part"), column("energy", "J"), column("of all", "percent")], shares))
+    tables.append(table("Energy by part", [column("part"), column("energy", "J"), column("of all", "share")], shares))
     area = sum(result.area_m2.values())
     if area:
         measured = [(name, part, part / area) for name, part in result.area_m2.items() if part]
-        tables.append(table("Area", [column("part"), column("area", "m^2"), column("of all", "percent")], measured))
+        tables.append(table("Area", [column("part"), column("area", "m^2"), column("of all", "share")], measured))
     return tables
 
 

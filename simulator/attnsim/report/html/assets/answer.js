@@ -39,13 +39,13 @@
         h("div", { key: "beside" },
           data.picture ? part("mask", "Mask", attnsim.mask(data.picture, half)) : null,
           data.graph ? part("passes", "Passes", attnsim.passes(data.graph.passes)) : null)),
-      h("div", { class: "grid", key: "tables" },
+      h("div", { class: "tables", key: "tables" },
         data.tables.map((one) => listed(one)),
         data.graph ? listed(data.graph.footprint) : null),
     ];
   }
 
-  const listed = (one) => h("section", { key: `table-${one.title}`, class: one.columns.length > 5 ? "part wide" : "part" },
+  const listed = (one) => h("section", { key: `table-${one.title}`, class: "part" },
     h("h4", {}, one.title), attnsim.table(one), note(one.note));
 
   function accuracy(parts) {

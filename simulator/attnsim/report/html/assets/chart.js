@@ -44,6 +44,9 @@
     return kept;
   }
 
+  /** Pixels that the ticks of a vertical axis take beside it. */
+  const besides = (ticks, text) => Math.ceil(Math.max(...ticks.map((tick) => textWidth(text(tick))), 20)) + 10;
+
   /** Grid, ticks and titles of both axes. frame: {left, right, top, bottom}; x, y: {scale, ticks, text(tick), title}. */
   function axes(frame, x, y) {
     return s("g", { class: "axes", key: "axes", "aria-hidden": "true" },
@@ -148,5 +151,5 @@
   const marker = (number, area = 64) => d3.symbol(d3[SYMBOLS[number % SYMBOLS.length]], area)();
 
   attnsim.room = room;
-  attnsim.chart = { HUES, DASHES, FONT, textWidth, logScale, logTicks, axes, Places, reached, marker };
+  attnsim.chart = { HUES, DASHES, FONT, textWidth, logScale, logTicks, besides, axes, Places, reached, marker };
 })();

@@ -9,10 +9,13 @@
   function mask(data, width) {
     const panels = data.panels.map((panel, number) => h("figure", { key: String(number), class: "chart mask" },
       h("figcaption", {}, `${panel.heads === data.heads ? "" : `${panel.heads} of ${data.heads} heads: `}${panel.description}`),
-      panel.refused ? h("p", { class: "note" }, `not drawn: ${panel.refused}`) : painted(panel, Math.min(width, data.panels.length > 1 ? 300 : 420)),
+      panel.refused ? h("p", { class: "note" }, `not drawn: ${panel.refused}`) : painted(panel, Math.min(width, plain(panel) ? 140 : data.panels.length > 1 ? 260 : 380)),
       h("p", { class: "note" }, words(panel))));
     return h("div", { class: "panels" }, panels, data.hidden ? h("p", { class: "note" }, `${data.hidden} more different masks are not shown`) : null);
   }
+
+  /** Whether all tiles are alike. */
+  const plain = (panel) => panel.rows.length === 1 && panel.runs[0].length === 2;
 
   function words(panel) {
     const packed = panel.pack > 1 ? `, ${panel.pack} query heads in the rows of a tile` : "";

@@ -11,7 +11,6 @@
     ["lower bound", "s", (one) => one.lower_bound_s],
     ["headroom", "ratio", (one) => one.headroom],
     ["bound", "text", (one) => one.bound],
-    ["FLOPs", "FLOP", (one) => one.flops],
     ["achieved", "FLOP/s", (one) => one.flops / one.latency_s],
     ["energy", "J", (one) => one.energy_j],
     ["USD/Mtok", "ratio", (one) => one.usd_per_mtok],

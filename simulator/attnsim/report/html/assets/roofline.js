@@ -3,36 +3,39 @@
 (() => {
   const { h, s } = attnsim.dom;
   const { quantity, ratio, percent, seconds } = attnsim.format;
-  const { HUES, logScale, logTicks, axes, Places, reached, marker, textWidth } = attnsim.chart;
+  const { HUES, logScale, logTicks, besides, axes, Places, reached, marker, textWidth } = attnsim.chart;
 
   /** The figure with its legend and its data. data: a chart of rooflineview.py; width: pixels. */
   function roofline(data, width) {
-    const size = { width: Math.max(300, Math.min(width, 860)), height: 0 };
-    size.height = Math.max(300, Math.min(460, size.width * 0.56));
-    const narrow = size.width < 560;
-    const frame = { left: narrow ? 62 : 76, right: size.width - 14, top: 26, bottom: size.height - 42 };
+    const size = { width: width > 1040 ? 740 : Math.min(width, 860), height: 0 };
+    size.height = Math.max(300, Math.min(440, size.width * 0.56));
+    const frame = { left: 0, right: size.width - 14, top: 26, bottom: size.height - 42 };
     const points = data.kernels.flatMap((kernel, number) => kernel.points.map((point) => ({ kernel, number, ...point })));
     const top = d3.max(data.roofs, (roof) => roof.flops_per_s) || 1;
     const measured = data.measured || [];
     const xs = [...data.diagonals.map((line) => line.ridge), ...points.map((point) => point.intensity), ...measured.map((point) => point.intensity)];
     const ys = [top, ...data.kernels.map((kernel) => kernel.flops_per_s), ...measured.map((point) => point.flops_per_s)];
-    const x = logScale(xs.length ? xs : [1, 100], [frame.left, frame.right], 0.45);
     const y = logScale([...ys, d3.min(ys) / 4], [frame.bottom, frame.top], 0.12);
+    const yTicks = logTicks(y, 24);
+    const yText = (tick) => quantity(tick, "FLOP/s").replace(/\.0+(?= )/, "");
+    frame.left = besides(yTicks, yText);
+    const x = logScale(xs.length ? xs : [1, 100], [frame.left, frame.right], 0.45);
     const levels = [...new Set([...data.diagonals.map((line) => line.name), ...points.map((point) => point.level)])];
     const places = new Places(frame);
     for (const point of points) places.block(x(point.intensity) - 7, y(point.kernel.flops_per_s) - 7, 14, 14);
     const parts = { data, frame, x, y, top, levels, places, points, measured };
-    return h("figure", { class: "chart", key: `roofline-${data.arch}` },
+    return h("figure", { class: "chart roofline", key: `roofline-${data.arch}` },
       h("div", { class: "scroll" },
         s("svg", { width: size.width, height: size.height, viewBox: `0 0 ${size.width} ${size.height}`, role: "group", "aria-label": `roofline of ${data.title}; arrow keys go from point to point` },
           axes(frame,
             { scale: x, ticks: logTicks(x, 46), text: (tick) => ratio(tick).replace(/\.0+$/, ""), title: "arithmetic intensity, FLOP/B" },
-            { scale: y, ticks: logTicks(y, 24), text: (tick) => quantity(tick, "FLOP/s").replace(/\.0+(?= )/, ""), title: "achieved" }),
+            { scale: y, ticks: yTicks, text: yText, title: "achieved" }),
           roofs(parts),
           kernels(parts),
           measuredPoints(parts))),
-      legend(parts),
-      h("details", { class: "data" }, h("summary", {}, "Roofs and ridges, and the points as a table"), tables(parts)));
+      h("div", { class: "beside" },
+        legend(parts),
+        h("details", { class: "data" }, h("summary", {}, "Roofs and ridges, and the points as a table"), tables(parts))));
   }
 
   const attainable = ({ top }, line, intensity) => Math.min(top, line.bytes_per_s * intensity);

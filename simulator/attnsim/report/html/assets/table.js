@@ -26,7 +26,7 @@
     return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": data.title || "table" },
       h("table", {},
         data.caption ? h("caption", {}, data.caption) : null,
-        h("thead", {}, h("tr", {}, head)),
+        data.columns.some((column) => column.label) ? h("thead", {}, h("tr", {}, head)) : null,
         h("tbody", {}, body, empty)));
   }
 
