@@ -11,7 +11,7 @@ from attnsim.report.html.layered import layers_of, place
 from attnsim.report.html.parts import Part, column, table
 from attnsim.report.html.steps import Step
 
-ROLES = {"fiber": "whole fiber: a later pass reads it again", "state": "kept, does not grow with the fiber", "stream": "streams through"}
+ROLES = {"fiber": "whole fiber, read again in a later pass", "state": "kept", "stream": "streams through"}
 
 
 @lru_cache(maxsize=64)
@@ -90,6 +90,6 @@ def _footprint(step: Step) -> Part:
         notes = [ROLES[live.role], *(["shared by all query rows"] if live.shared else [])]
         notes += [f"in the place of {live.replaces}"] if live.replaces else []
         rows.append((name, live.formula, int(live.words(sizes)), ", ".join(notes)))
-    rows.append(("kept", "fibers and state", int(footprint_words(cascade, sizes)), "a lower bound for every mapping"))
+    rows.append(("kept", "fibers and state", int(footprint_words(cascade, sizes)), "at least, in every mapping"))
     columns = [column("tensor"), column("words a query row"), column("", "count"), column("")]
     return table("Live footprint", columns, rows, "of one batch element and head")

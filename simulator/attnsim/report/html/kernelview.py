@@ -134,7 +134,6 @@ def _spatial(result: SpatialEstimate) -> list[Part]:
         )
         for phase in result.phases
     ]  # fmt: skip
-    arrays = list(dict.fromkeys(array for used in result.utilization_by_einsum.values() for array in used))
     tables = [table("Phases", phases, rows)]
     several = len(result.phases) > 1
     stages = [
@@ -145,7 +144,9 @@ def _spatial(result: SpatialEstimate) -> list[Part]:
     stage_columns = [*([column("phase")] if several else []), column("stage", "count"), column("cycles", "ratio"), column("Einsums")]
     tables.append(table("Stages", stage_columns, stages, "Einsums of a stage run at the same time"))
     if result.utilization_by_einsum:
-        used = [(einsum, *(of.get(array) for array in arrays)) for einsum, of in result.utilization_by_einsum.items()]
+        arrays = list(result.utilization_by_einsum)
+        einsums = dict.fromkeys(einsum for used in result.utilization_by_einsum.values() for einsum in used)
+        used = [(einsum, *(result.utilization_by_einsum[array].get(einsum) for array in arrays)) for einsum in einsums]
         tables.append(table("Utilization by Einsum", [column("Einsum"), *(column(array, "percent") for array in arrays)], used))
     parts = sorted(((name, joule) for name, joule in result.energy_by_part_j.items() if joule), key=lambda item: -item[1])
     shares = [(name, joule, joule / result.energy_j) for name, joule in parts]

@@ -100,10 +100,11 @@
         const boxes = d3.range(0, width, 7).map((step) => {
           const x = foot.x + (from + step) * Math.cos(angle) - (FONT / 2 + 4) * Math.sin(angle);
           const y = foot.y - (from + step) * Math.sin(angle) - (FONT / 2 + 4) * Math.cos(angle);
-          return { x: x - 6, y: y - 6, width: 12, height: 12 };
+          return { x: x - 5, y: y - 5, width: 10, height: 10 };
         });
-        const inside = boxes.every((box) => box.x >= this.frame.left && box.y >= this.frame.top && box.x + 12 <= this.frame.right);
-        if (!inside || boxes.some((box) => this.taken.some((other) => meet(box, other)))) continue;
+        const inside = boxes.every((box) => box.x >= this.frame.left && box.y >= this.frame.top && box.x + 10 <= this.frame.right);
+        const free = (box) => !this.taken.some((other) => meet(box, other)) && !this.lines.some((line) => crosses(box, line));
+        if (!inside || !boxes.every(free)) continue;
         this.taken.push(...boxes);
         return from;
       }

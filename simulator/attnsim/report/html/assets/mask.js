@@ -27,7 +27,7 @@
     const [rows, columns] = panel.tiles;
     const scale = Math.max(1, Math.floor(Math.min(room / columns, Math.min(room, 420) / rows)));
     const width = Math.min(room, columns * scale);
-    const height = Math.max(8, Math.min((width * rows) / columns, 420));
+    const height = Math.max(10, Math.min((width * panel.queries) / panel.keys, 420));
     const total = rows * columns;
     const legend = Object.entries(panel.counts).map(([name, number]) => h("li", { key: name },
       h("span", { class: `swatch tile-${NAMES.indexOf(name)}` }), `${name}: ${count(number)} tiles, ${percent(number / total)}`));

@@ -67,8 +67,11 @@
       }),
       lines.map(({ line, x1, y1, x2, y2 }) => {
         const angle = Math.atan2(y1 - y2, x2 - x1);
-        const text = `${line.name} ${quantity(line.bytes_per_s, "B/s")}`;
-        const from = places.along(text, { x: x1, y: y1 }, angle, Math.hypot(x2 - x1, y2 - y1));
+        const whole = `${line.name} ${quantity(line.bytes_per_s, "B/s")}`;
+        const along = (words) => places.along(words, { x: x1, y: y1 }, angle, Math.hypot(x2 - x1, y2 - y1));
+        const fits = along(whole);
+        const text = fits === null ? line.name : whole;
+        const from = fits === null ? along(text) : fits;
         return s("g", { key: `level-${line.name}`, class: line.used ? "level" : "level unused" },
           s("line", { x1, y1, x2, y2 }),
           line.ridge <= high ? s("circle", { class: "ridge", cx: x2, cy: y2, r: 3, "data-tip": `ridge of ${line.name}: ${ratio(line.ridge)} FLOP/B` }) : null,
