@@ -31,7 +31,7 @@
       between,
       h("div", { class: "grid", key: "grid" },
         data.time.items.length ? part("time", data.time.title, attnsim.bars(data.time), note(data.time.note)) : null,
-        data.bytes.length ? part("bytes", data.bytes.some((level) => level.tensors.length) ? "Bytes by level and tensor" : "Bytes by level", attnsim.traffic(data.bytes)) : null,
+        data.bytes.length ? part("bytes", data.bytes.some((level) => level.tensors.length) ? "Bytes by level and tensor" : "Bytes by level", attnsim.traffic(data.bytes, half)) : null,
         data.flops_by_unit.items.length ? part("flops", data.flops_by_unit.title, attnsim.bars(data.flops_by_unit)) : null,
         data.memory && data.memory.items.length ? part("memory", data.memory.title, attnsim.bars(data.memory)) : null),
       h("div", { class: "grid", key: "pictures" },
