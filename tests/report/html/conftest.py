@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 import attnsim
-from attnsim.errors import AttnsimError
 from attnsim.evaluate.estimate import Report
 from attnsim.report.html.page import report_page
 
@@ -21,17 +20,6 @@ QUESTIONS: list[tuple[str, str, dict[str, Any]]] = [
     ("llama3-70b-serving", "h100_sxm", {}),
     ("wan2.1-1.3b-vmoba", "h100_sxm", {}),
 ]
-MACHINES = ("h100_sxm", "h800", "fusemax_cloud", "a100_sxm_80gb")
-
-
-def answered(workload: Any) -> Report:
-    """A workload on the first machine that can run it."""
-    for machine in MACHINES:
-        try:
-            return attnsim.run(workload, machine)
-        except AttnsimError:
-            continue
-    pytest.fail(f"none of {MACHINES} runs {workload}")
 
 
 @pytest.fixture(scope="session")

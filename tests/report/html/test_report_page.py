@@ -105,7 +105,9 @@ def test_hover_and_focus_show_values(shown: Any) -> None:
 def test_every_chart_point_has_a_text_for_those_who_cannot_see_it(shown: Any) -> None:
     points = "els => els.every(e => e.getAttribute('aria-label') && e.getAttribute('role') === 'img')"
     assert shown.eval_on_selector_all("[data-point]", points)
-    stops = "els => els.every(svg => !svg.querySelector('[data-point]') || svg.querySelectorAll('[data-point][tabindex=\"0\"]').length === 1)"
+    stops = (
+        "els => els.every(svg => !svg.querySelector('[data-point]') || svg.querySelectorAll('[data-point][tabindex=\"0\"]').length === 1)"
+    )
     assert shown.eval_on_selector_all("svg", stops), "one stop of the Tab key a chart"
 
 

@@ -48,7 +48,13 @@ def _published(what: str, tables: Sequence[Entry]) -> Part:
         f"differ{'s' if values == 1 else ''} from this engine's by {percent(mean)} on average."
     )
     rows = [(one["title"], one["table"], one["all"]["n"], one["all"]["mape"], one["all"]["max"]) for one in tables]
-    heads = [column("source"), column("table"), column("values", "count"), column("mean |difference|", "percent"), column("worst", "percent")]
+    heads = [
+        column("source"),
+        column("table"),
+        column("values", "count"),
+        column("mean |difference|", "percent"),
+        column("worst", "percent"),
+    ]
     return {"name": f"published {what}", "text": text, "table": table(f"Published tables about {what}", heads, rows)}
 
 

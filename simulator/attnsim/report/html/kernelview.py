@@ -137,7 +137,12 @@ def _spatial(result: SpatialEstimate) -> list[Part]:
     tables = [table("Phases", phases, rows)]
     several = len(result.phases) > 1
     stages = [
-        (*([phase.name] if several else []), number, stage.cycles, ", ".join(f"{einsum} on {array}" for array, busy in stage.busy.items() for einsum in busy))
+        (
+            *([phase.name] if several else []),
+            number,
+            stage.cycles,
+            ", ".join(f"{einsum} on {array}" for array, busy in stage.busy.items() for einsum in busy),
+        )
         for phase in result.phases
         for number, stage in enumerate(phase.stages, 1)
     ]
