@@ -138,7 +138,8 @@ HOSTILE = "</script><img src=x onerror=alert(1)><b>\u2028 & 'quoted' \"double\" 
 def test_no_text_becomes_markup(page: Any, tmp_path: Path) -> None:
     workload = {
         "attnsim": 1, "kind": "kernel", "name": HOSTILE, "cascade": "attention-1pass", "dtype": "bf16",
-        "sizes": {"B": 1, "H": 4, "P": 256, "M": 256, "E": 64, "F": 64}, "schedule": {"extends": "flash-attention-2", "name": "<i>mine</i>"},
+        "sizes": {"B": 1, "H": 4, "P": 256, "M": 256, "E": 64, "F": 64},
+        "schedule": {"extends": "flash-attention-2", "name": "<i>mine</i>"},
     }  # fmt: skip
     arch = {"extends": "a100_sxm_80gb", "name": "<u>box</u>", "title": "<script>alert(2)</script>"}
     text = report_page(attnsim.run(workload, arch))

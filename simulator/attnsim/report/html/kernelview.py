@@ -76,7 +76,7 @@ def _bytes(result: Answer) -> list[Part]:
     by_tensor = result.bytes_by_tensor if isinstance(result, KernelAnswer) else {}
     levels = []
     for level, total in result.bytes.items():
-        tensors = [
+        tensors: list[Part] = [
             {"name": name, "read": float(moved.get("read", 0)), "write": float(moved.get("write", 0))}
             for name, moved in by_tensor.get(level, {}).items()
         ]
@@ -125,12 +125,13 @@ def _kernels(report: Report, result: Estimate) -> Part:
 def _spatial(result: SpatialEstimate) -> list[Part]:
     phases = [
         column("phase"), column("time", "s"), column("compute", "s"), column("memory", "s"), column("buffer", "s"), column("bound"),
-        column("stages", "count"), column("tiles", "count"), column("rows kept", "count"), column("held", "B"), column("spilled", "percent"),
+        column("stages", "count"), column("tiles", "count"), column("rows kept", "count"), column("held", "B"),
+        column("spilled", "percent"),
     ]  # fmt: skip
     rows = [
         (
-            phase.name, phase.latency_s, phase.compute_s, phase.memory_s, phase.buffer_s, phase.bound, len(phase.stages), phase.tiles or None,
-            phase.row_block, phase.held_bytes, phase.spilled,
+            phase.name, phase.latency_s, phase.compute_s, phase.memory_s, phase.buffer_s, phase.bound, len(phase.stages),
+            phase.tiles or None, phase.row_block, phase.held_bytes, phase.spilled,
         )
         for phase in result.phases
     ]  # fmt: skip
