@@ -10,7 +10,7 @@ from attnsim.evaluate.layer import LayerEstimate
 from attnsim.evaluate.render import tile_text
 from attnsim.evaluate.spatial.estimate import SpatialEstimate
 from attnsim.machine.spatial import SpatialMachine
-from attnsim.report.html.parts import Part, bars, column, fact, table, words
+from attnsim.report.html.parts import Part, bars, column, fact, named, table, words
 from attnsim.units import format_quantity
 
 
@@ -99,7 +99,7 @@ def _tables(report: Report, result: Answer) -> list[Part]:
         kinds = sorted(result.ops_by_kind.items(), key=lambda item: (-item[1], item[0]))
         tables.append(table("Operations by kind", [column("kind"), column("operations", "OP")], kinds, "a mac is one operation, two FLOPs"))
     if isinstance(result, Estimate) and result.end_to_end:
-        tables.append(table("End to end", [column(""), column("", "ratio")], [(words(k), v) for k, v in result.end_to_end.items()]))
+        tables.append(named("End to end", result.end_to_end))
     if result.mask:
         tables.append(_mask(result))
     return tables
@@ -171,7 +171,7 @@ def _mask(result: Answer) -> Part:
     facts.pop("kind", None)
     title = str(facts.pop("description", ""))
     rows = [(words(name), _told(value)) for name, value in facts.items()]
-    return table("Mask in numbers", [column(title), column("", "ratio")], rows)
+    return table("Mask in numbers", [column(""), column("", "ratio")], rows, title)
 
 
 def _told(value: Any) -> Any:
