@@ -14,9 +14,8 @@
     const top = d3.max(data.roofs, (roof) => roof.flops_per_s) || 1;
     const xs = [...data.diagonals.map((line) => line.ridge), ...points.map((point) => point.intensity)];
     const rates = data.kernels.flatMap((kernel) => (kernel.measured ? [kernel.flops_per_s, kernel.measured.flops_per_s] : [kernel.flops_per_s]));
-    const ys = [top, ...rates];
-    const decades = Math.log10(d3.max(ys) / d3.min(ys)) + 0.6;
-    const y = logScale([...ys, d3.min(ys) / 4], [frame.bottom, frame.top], Math.max(0.12, decades * 0.075));
+    const ys = [top, ...rates, d3.min([top, ...rates]) / 4, ...data.roofs.map((roof) => roof.flops_per_s / 2)];
+    const y = logScale(ys, [frame.bottom, frame.top], Math.max(0.12, Math.log10(d3.max(ys) / d3.min(ys)) * 0.075));
     const yTicks = logTicks(y, 24);
     const yText = (tick) => quantity(tick, "FLOP/s").replace(/\.0+(?= )/, "");
     frame.left = besides(yTicks, yText);
