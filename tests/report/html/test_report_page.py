@@ -13,7 +13,7 @@ from browser import NARROW, WIDE, layout_faults
 import attnsim
 from attnsim.evaluate import render
 from attnsim.evaluate.estimate import Report
-from attnsim.report.html.assets import script
+from attnsim.report.html.assets import script, style
 from attnsim.report.html.page import report_page
 from attnsim.report.html.views import answer_view
 from attnsim.units import format_quantity
@@ -160,6 +160,7 @@ def test_no_text_becomes_markup(page: Any, tmp_path: Path) -> None:
 def blank(page: Any) -> Any:
     page.goto("about:blank")
     page.set_content("<div id='place'></div>")
+    page.add_style_tag(content=style())
     page.evaluate(script())
     return page
 
