@@ -12,6 +12,7 @@ import pytest
 
 import attnsim
 from attnsim.cli.main import main
+from attnsim.errors import UsageError
 from attnsim.evaluate.estimate import Report
 from attnsim.report.html import assets
 from attnsim.report.html.page import embedded, report_page
@@ -32,8 +33,9 @@ def test_vendored_scripts_are_what_they_are_said_to_be() -> None:
         assert entry["licence"] == "ISC" and "Permission to use, copy, modify" in (VENDOR / entry["licence_file"]).read_text()
 
 
-def test_every_script_is_joined_and_short() -> None:
-    assert {path.name for path in OWN} == set(assets.SCRIPTS)
+def test_every_script_and_style_is_joined_and_short() -> None:
+    assert {path.name for path in OWN} == set(assets.SCRIPTS) and {path.name for path in assets.FOLDER.glob("*.css")} == set(assets.STYLES)
+    assert all(len((assets.FOLDER / name).read_text().splitlines()) < 400 for name in assets.STYLES)
     for path in OWN:
         text = path.read_text()
         assert text.startswith('"use strict";\n') and len(text.splitlines()) < 400 and "/**" in text, path.name
@@ -62,6 +64,19 @@ def test_the_policy_allows_this_script_and_this_style_alone(report_file: Path) -
     policy = re.findall(r'http-equiv="Content-Security-Policy" content="([^"]*)"', text)[0].replace("&#x27;", "'")
     assert policy.startswith("default-src 'none';") and assets.digest(code) in policy and assets.digest(css[0]) in policy
     assert "unsafe" not in policy and "http" not in policy and len(css) == 1
+
+
+def test_answers_of_one_title_are_told_apart() -> None:
+    asked = [{}, {"schedule": "flash-attention-2"}, {"sizes": {"B": 2}}, {"sizes": {"B": 2}}]
+    text = report_page([attnsim.run("llama3-8b-prefill", "h100_sxm", **options) for options in asked])
+    titles = re.findall(r'"title":"(llama3-8b-prefill on [^"]*)"', text)
+    name = "llama3-8b-prefill on h100_sxm, flash-attention"
+    assert titles == [f"{name}-3", f"{name}-2", f"{name}-3, sizes.B=2, 1", f"{name}-3, sizes.B=2, 2"]
+
+
+def test_a_report_of_nothing_is_refused() -> None:
+    with pytest.raises(UsageError, match="at least one answer"):
+        report_page([])
 
 
 def test_the_same_reports_give_the_same_page(reports: list[Report], report_file: Path) -> None:

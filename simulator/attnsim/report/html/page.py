@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from html import escape
 from typing import Any
 
 from attnsim import __version__
+from attnsim.errors import UsageError
 from attnsim.evaluate.estimate import Report
 from attnsim.report.html.assets import digest, script, style
+from attnsim.report.html.parts import Part
 from attnsim.report.html.rooflineview import roofline_views
 from attnsim.report.html.views import answer_view
 
@@ -17,9 +20,11 @@ START = 'attnsim.renderReport(document.getElementById("report"), JSON.parse(docu
 
 
 def report_page(reports: Report | Sequence[Report]) -> str:
-    """Reports of `attnsim.run` as a self-contained HTML page; the same reports give the same text."""
+    """Reports of `attnsim.run` as a self-contained HTML page; the same reports give the same text. Raises UsageError for none."""
     several = [reports] if isinstance(reports, Report) else list(reports)
-    answers = [answer_view(report, roofline=False) for report in several]
+    if not several:
+        raise UsageError("a report shows at least one answer of attnsim.run")
+    answers = _told_apart([answer_view(report, roofline=False) for report in several])
     charts, refused = roofline_views(several)
     titles = list(dict.fromkeys(view["workload"]["name"] for view in answers))
     title = f"attnsim: {', '.join(titles[:3])}{' and more' if len(titles) > 3 else ''}"
@@ -46,6 +51,20 @@ def report_page(reports: Report | Sequence[Report]) -> str:
         "resolved files, first 12 digits. d3 (ISC licence, Mike Bostock) draws the charts.</footer>\n"
         f'<script type="application/json" id="data">{embedded(data)}</script>\n<script>{code}</script>\n</body>\n</html>\n'
     )
+
+
+def _told_apart(answers: list[Part]) -> list[Part]:
+    """Answers of one title get more of what they differ in: the schedule, what was changed, at last a number."""
+    for more in ("schedule", "changes", None):
+        seen = Counter(view["title"] for view in answers)
+        number: Counter[str] = Counter()
+        for view in answers:
+            title = view["title"]
+            number[title] += 1
+            extra = str(number[title]) if more is None else view[more]
+            if seen[title] > 1 and extra:
+                view["title"] = f"{title}, {extra}"
+    return answers
 
 
 def _counted(number: int, name: str) -> str:

@@ -12,7 +12,7 @@ from attnsim import __version__
 from attnsim.evaluate.estimate import Report
 from attnsim.machine.spatial import SpatialMachine
 from attnsim.report.html.accuracyview import accuracy_view
-from attnsim.report.html.asked import command, python_call
+from attnsim.report.html.asked import changes, command, python_call
 from attnsim.report.html.cascadeview import cascade_view
 from attnsim.report.html.costview import cost_view
 from attnsim.report.html.kernelview import kernel_view
@@ -51,6 +51,7 @@ def answer_view(
         "schedule": report.results[0].schedule,
         "command": command(report.asked) if report.asked else None,
         "python": python_call(report.asked) if report.asked else None,
+        "changes": changes(report.asked) if report.asked else "",
         "assumptions": list(dict.fromkeys([*report.assumptions, *(text for result in report.results for text in result.assumptions)])),
         "results": _results(report, steps if pictures else []),
         "roofline": _roofline(report, measured) if roofline else None,

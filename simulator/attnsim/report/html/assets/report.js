@@ -6,6 +6,7 @@
   const COLUMNS = [
     ["result", "text", (one) => one.name],
     ["machine", "text", (one, view) => view.arch.name],
+    ["changed", "text", (one, view) => view.changes || null],
     ["schedule", "text", (one) => one.schedule],
     ["latency", "s", (one) => one.latency_s],
     ["lower bound", "s", (one) => one.lower_bound_s],
@@ -46,26 +47,65 @@
 
   function draw(element, data, state, redraw) {
     const table = results(data.answers);
-    if (!element.querySelector(".pages")) patch(element, [h("nav", { key: "contents", class: "contents" }), h("div", { key: "pages", class: "pages" })]);
+    if (!element.querySelector(".pages"))
+      patch(element, [h("nav", { key: "contents", class: "contents" }), h("div", { key: "pages", class: "pages" })]);
     const width = attnsim.room(element.querySelector(".pages"));
     const rooflines = data.rooflines.length > 0 || data.refused.length > 0;
-    const entries = [["results", "Results"], ...(rooflines ? [["rooflines", "Rooflines"]] : []), ...data.answers.map((view, number) => [`answer-${number + 1}`, view.title])];
+    const entries = [
+      ["results", "Results"],
+      ...(rooflines ? [["rooflines", "Rooflines"]] : []),
+      ...data.answers.map((view, number) => [`answer-${number + 1}`, view.title]),
+    ];
     patch(element, [
-      h("nav", { key: "contents", class: "contents", "aria-label": "contents" },
-        h("ol", {}, entries.map(([id, title]) => h("li", { key: id }, h("a", { href: `#${id}` }, title))))),
-      h("div", { key: "pages", class: "pages" },
-        h("section", { id: "results", key: "results", tabindex: "-1" },
+      h(
+        "nav",
+        { key: "contents", class: "contents", "aria-label": "contents" },
+        h(
+          "ol",
+          {},
+          entries.map(([id, title]) => h("li", { key: id }, h("a", { href: `#${id}` }, title))),
+        ),
+      ),
+      h(
+        "div",
+        { key: "pages", class: "pages" },
+        h(
+          "section",
+          { id: "results", key: "results", tabindex: "-1" },
           h("h2", {}, "Results"),
-          h("p", { class: "note" }, "Predictions, none of them measured. Latency is what the schedule does; no kernel can be faster than the lower bound; headroom is their ratio."),
+          h(
+            "p",
+            { class: "note" },
+            "Predictions, none of them measured. Latency is what the schedule does; ",
+            "no kernel can be faster than the lower bound; headroom is their ratio.",
+          ),
           table.rows.length > 1 ? attnsim.filter(state, redraw, "Filter") : null,
-          attnsim.table(table, { state, redraw, link: table.link })),
-        rooflines ? h("section", { id: "rooflines", key: "rooflines", tabindex: "-1" },
-          h("h2", {}, "Rooflines"),
-          data.rooflines.map((chart) => h("div", { key: chart.arch }, h("h3", {}, chart.title), attnsim.roofline(chart, width))),
-          data.refused.length ? h("ul", { class: "note" }, data.refused.map((text) => h("li", { key: text }, text))) : null) : null,
-        data.answers.map((view, number) => h("section", { id: `answer-${number + 1}`, key: `answer-${number}`, class: "answer", tabindex: "-1" },
-          h("h2", {}, view.title),
-          attnsim.answer(view, width)))),
+          attnsim.table(table, { state, redraw, link: table.link }),
+        ),
+        rooflines
+          ? h(
+              "section",
+              { id: "rooflines", key: "rooflines", tabindex: "-1" },
+              h("h2", {}, "Rooflines"),
+              data.rooflines.map((chart) => h("div", { key: chart.arch }, h("h3", {}, chart.title), attnsim.roofline(chart, width))),
+              data.refused.length
+                ? h(
+                    "ul",
+                    { class: "note" },
+                    data.refused.map((text) => h("li", { key: text }, text)),
+                  )
+                : null,
+            )
+          : null,
+        data.answers.map((view, number) =>
+          h(
+            "section",
+            { id: `answer-${number + 1}`, key: `answer-${number}`, class: "answer", tabindex: "-1" },
+            h("h2", {}, view.title),
+            attnsim.answer(view, width),
+          ),
+        ),
+      ),
     ]);
     attnsim.scrollers(element);
   }
