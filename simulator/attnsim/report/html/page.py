@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Sequence
 from html import escape
 from typing import Any
@@ -55,15 +54,15 @@ def report_page(reports: Report | Sequence[Report]) -> str:
 
 def _told_apart(answers: list[Part]) -> list[Part]:
     """Answers of one title get more of what they differ in: the schedule, what was changed, at last a number."""
-    for more in ("schedule", "changes", None):
-        seen = Counter(view["title"] for view in answers)
-        number: Counter[str] = Counter()
+    for more in ("schedule", "changes", "number"):
+        alike: dict[str, list[Part]] = {}
         for view in answers:
-            title = view["title"]
-            number[title] += 1
-            extra = str(number[title]) if more is None else view[more]
-            if seen[title] > 1 and extra:
-                view["title"] = f"{title}, {extra}"
+            alike.setdefault(view["title"], []).append(view)
+        for title, views in alike.items():
+            extras = [str(number) if more == "number" else view[more] for number, view in enumerate(views, 1)]
+            if len(set(extras)) > 1:
+                for view, extra in zip(views, extras, strict=True):
+                    view["title"] = f"{title}, {extra}" if extra else title
     return answers
 
 

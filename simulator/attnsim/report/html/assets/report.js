@@ -6,15 +6,15 @@
   const COLUMNS = [
     ["result", "text", (one) => one.name],
     ["machine", "text", (one, view) => view.arch.name],
-    ["changed", "text", (one, view) => view.changes || null],
-    ["schedule", "text", (one) => one.schedule],
     ["latency", "s", (one) => one.latency_s],
+    ["bound", "text", (one) => one.bound],
     ["lower bound", "s", (one) => one.lower_bound_s],
     ["headroom", "ratio", (one) => one.headroom],
-    ["bound", "text", (one) => one.bound],
     ["achieved", "FLOP/s", (one) => one.flops / one.latency_s],
     ["energy", "J", (one) => one.energy_j],
     ["USD/Mtok", "ratio", (one) => one.usd_per_mtok],
+    ["schedule", "text", (one) => one.schedule],
+    ["changed", "text", (one, view) => view.changes || null],
   ];
   const missing = (cell) => cell === null || cell === undefined;
 
