@@ -34,10 +34,18 @@
   function renderReport(element, data) {
     element.classList.add("attnsim");
     attnsim.tips(element);
+    const table = results(data.answers);
     const state = {};
-    const redraw = () => draw(element, data, state, redraw);
-    redraw();
-    attnsim.watched(element, redraw);
+    // Sorting and filtering redraw the table alone: the rest of a long report takes a while.
+    const overview = () => listed(table, state, () => patch(element.querySelector("#results"), overview()));
+    const draw = () => {
+      // The contents take their room before the charts are measured.
+      if (!element.querySelector(".pages")) patch(element, [contents(data), h("div", { key: "pages", class: "pages" })]);
+      patch(element, [contents(data), pages(data, overview(), attnsim.room(element.querySelector(".pages")))]);
+      attnsim.scrollers(element);
+    };
+    draw();
+    attnsim.watched(element, draw);
     // A link with a fragment was followed before its target stood here.
     if (location.hash) {
       const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
@@ -45,69 +53,51 @@
     }
   }
 
-  function draw(element, data, state, redraw) {
-    const table = results(data.answers);
-    if (!element.querySelector(".pages"))
-      patch(element, [h("nav", { key: "contents", class: "contents" }), h("div", { key: "pages", class: "pages" })]);
-    const width = attnsim.room(element.querySelector(".pages"));
-    const rooflines = data.rooflines.length > 0 || data.refused.length > 0;
+  const hasRooflines = (data) => data.rooflines.length > 0 || data.refused.length > 0;
+
+  function contents(data) {
     const entries = [
       ["results", "Results"],
-      ...(rooflines ? [["rooflines", "Rooflines"]] : []),
+      ...(hasRooflines(data) ? [["rooflines", "Rooflines"]] : []),
       ...data.answers.map((view, number) => [`answer-${number + 1}`, view.title]),
     ];
-    patch(element, [
+    const items = entries.map(([id, title]) => h("li", { key: id }, h("a", { href: `#${id}` }, title)));
+    return h("nav", { key: "contents", class: "contents", "aria-label": "contents" }, h("ol", {}, items));
+  }
+
+  /** What stands in the section of results. */
+  function listed(table, state, redraw) {
+    return [
+      h("h2", { key: "head" }, "Results"),
       h(
-        "nav",
-        { key: "contents", class: "contents", "aria-label": "contents" },
-        h(
-          "ol",
-          {},
-          entries.map(([id, title]) => h("li", { key: id }, h("a", { href: `#${id}` }, title))),
-        ),
+        "p",
+        { key: "note", class: "note" },
+        "Predictions, none of them measured. Latency is what the schedule does; ",
+        "no kernel can be faster than the lower bound; headroom is their ratio.",
       ),
-      h(
-        "div",
-        { key: "pages", class: "pages" },
-        h(
-          "section",
-          { id: "results", key: "results", tabindex: "-1" },
-          h("h2", {}, "Results"),
-          h(
-            "p",
-            { class: "note" },
-            "Predictions, none of them measured. Latency is what the schedule does; ",
-            "no kernel can be faster than the lower bound; headroom is their ratio.",
-          ),
-          table.rows.length > 1 ? attnsim.filter(state, redraw, "Filter") : null,
-          attnsim.table(table, { state, redraw, link: table.link }),
-        ),
-        rooflines
-          ? h(
-              "section",
-              { id: "rooflines", key: "rooflines", tabindex: "-1" },
-              h("h2", {}, "Rooflines"),
-              data.rooflines.map((chart) => h("div", { key: chart.arch }, h("h3", {}, chart.title), attnsim.roofline(chart, width))),
-              data.refused.length
-                ? h(
-                    "ul",
-                    { class: "note" },
-                    data.refused.map((text) => h("li", { key: text }, text)),
-                  )
-                : null,
-            )
-          : null,
-        data.answers.map((view, number) =>
-          h(
-            "section",
-            { id: `answer-${number + 1}`, key: `answer-${number}`, class: "answer", tabindex: "-1" },
-            h("h2", {}, view.title),
-            attnsim.answer(view, width),
-          ),
-        ),
-      ),
-    ]);
-    attnsim.scrollers(element);
+      table.rows.length > 1 ? attnsim.filter(state, redraw, "Filter") : null,
+      attnsim.table(table, { state, redraw, link: table.link }),
+    ];
+  }
+
+  function pages(data, overview, width) {
+    const refused = data.refused.map((text) => h("li", { key: text }, text));
+    const rooflines = [
+      h("h2", {}, "Rooflines"),
+      data.rooflines.map((chart) => h("div", { key: chart.arch }, h("h3", {}, chart.title), attnsim.roofline(chart, width))),
+      refused.length ? h("ul", { class: "note" }, refused) : null,
+    ];
+    const answers = data.answers.map((view, number) => {
+      const place = { id: `answer-${number + 1}`, key: `answer-${number}`, class: "answer", tabindex: "-1" };
+      return h("section", place, h("h2", {}, view.title), attnsim.answer(view, width));
+    });
+    return h(
+      "div",
+      { key: "pages", class: "pages" },
+      h("section", { id: "results", key: "results", tabindex: "-1" }, overview),
+      hasRooflines(data) ? h("section", { id: "rooflines", key: "rooflines", tabindex: "-1" }, rooflines) : null,
+      answers,
+    );
   }
 
   attnsim.renderReport = renderReport;
