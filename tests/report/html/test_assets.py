@@ -103,6 +103,18 @@ def test_the_command_writes_a_report(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert capsys.readouterr() == ("", f"wrote {path}\n")
 
 
+def test_what_cannot_run_together_is_left_out_and_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "report.html"
+    assert main(["report", "llama3-70b-serving", "llama3-8b-decode", "h100_sxm", "--set", "batch=4000", "-o", str(path)]) == 3, (
+        "an unknown field"
+    )
+    capsys.readouterr()
+    assert main(["report", "llama3-70b-serving", "h100_sxm", "l20", "--set", "context=8000", "--set", "prices=null", "-o", str(path)]) == 0
+    told = capsys.readouterr().err.splitlines()
+    assert told[0].startswith("left out: llama3-70b-serving on l20: ") and told[-1] == f"wrote {path}"
+    assert told[0].split(": ", 2)[2][:40] in path.read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize(
     ("words", "code", "told"),
     [

@@ -18,8 +18,11 @@ from attnsim.report.html.views import answer_view
 START = 'attnsim.renderReport(document.getElementById("report"), JSON.parse(document.getElementById("data").textContent));'
 
 
-def report_page(reports: Report | Sequence[Report]) -> str:
-    """Reports of `attnsim.run` as a self-contained HTML page; the same reports give the same text. Raises UsageError for none."""
+def report_page(reports: Report | Sequence[Report], notes: Sequence[str] = ()) -> str:
+    """Reports of `attnsim.run` as a self-contained HTML page; the same reports give the same text.
+
+    notes: lines below the table of results, such as what could not be answered. Raises UsageError for no report.
+    """
     several = [reports] if isinstance(reports, Report) else list(reports)
     if not several:
         raise UsageError("a report shows at least one answer of attnsim.run")
@@ -27,7 +30,7 @@ def report_page(reports: Report | Sequence[Report]) -> str:
     charts, refused = roofline_views(several)
     titles = list(dict.fromkeys(view["workload"]["name"] for view in answers))
     title = f"attnsim: {', '.join(titles[:3])}{' and more' if len(titles) > 3 else ''}"
-    data = {"title": title, "attnsim": __version__, "answers": answers, "rooflines": charts, "refused": refused}
+    data = {"title": title, "attnsim": __version__, "answers": answers, "rooflines": charts, "refused": refused, "notes": list(notes)}
     code = f"{script()}\n{START}\n"
     policy = (
         f"default-src 'none'; script-src {digest(code)}; style-src {digest(style())}; img-src data:; base-uri 'none'; form-action 'none'"

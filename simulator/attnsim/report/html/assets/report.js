@@ -30,14 +30,14 @@
     };
   }
 
-  /** Draw the whole report into an element. data: {title, attnsim, answers, rooflines, refused}. */
+  /** Draw the whole report into an element. data: {title, attnsim, answers, rooflines, refused, notes}. */
   function renderReport(element, data) {
     element.classList.add("attnsim");
     attnsim.tips(element);
     const table = results(data.answers);
     const state = {};
     // Sorting and filtering redraw the table alone: the rest of a long report takes a while.
-    const overview = () => listed(table, state, () => patch(element.querySelector("#results"), overview()));
+    const overview = () => listed(table, data.notes, state, () => patch(element.querySelector("#results"), overview()));
     const draw = () => {
       // The contents take their room before the charts are measured.
       if (!element.querySelector(".pages")) patch(element, [contents(data), h("div", { key: "pages", class: "pages" })]);
@@ -66,7 +66,7 @@
   }
 
   /** What stands in the section of results. */
-  function listed(table, state, redraw) {
+  function listed(table, notes, state, redraw) {
     return [
       h("h2", { key: "head" }, "Results"),
       h(
@@ -77,6 +77,7 @@
       ),
       table.rows.length > 1 ? attnsim.filter(state, redraw, "Filter") : null,
       attnsim.table(table, { state, redraw, link: table.link }),
+      notes.map((text) => h("p", { class: "note", key: `note-${text}` }, text)),
     ];
   }
 
