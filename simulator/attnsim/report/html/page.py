@@ -16,6 +16,8 @@ from attnsim.report.html.rooflineview import roofline_views
 from attnsim.report.html.views import answer_view
 
 START = 'attnsim.renderReport(document.getElementById("report"), JSON.parse(document.getElementById("data").textContent));'
+MANY = 10
+"""Answers above which curves have fewer points, so that a long report is made in seconds too."""
 
 
 def report_page(reports: Report | Sequence[Report], notes: Sequence[str] = ()) -> str:
@@ -26,7 +28,8 @@ def report_page(reports: Report | Sequence[Report], notes: Sequence[str] = ()) -
     several = [reports] if isinstance(reports, Report) else list(reports)
     if not several:
         raise UsageError("a report shows at least one answer of attnsim.run")
-    answers = _told_apart([answer_view(report, roofline=False) for report in several])
+    coarse = len(several) > MANY
+    answers = _told_apart([answer_view(report, roofline=False, coarse=coarse) for report in several])
     charts, refused = roofline_views(several)
     titles = list(dict.fromkeys(view["workload"]["name"] for view in answers))
     title = f"attnsim: {', '.join(titles[:3])}{' and more' if len(titles) > 3 else ''}"

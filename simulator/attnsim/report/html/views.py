@@ -31,6 +31,7 @@ def answer_view(
     measured: Sequence[Any] = (),
     *,
     curves: bool = True,
+    coarse: bool = False,
     accuracy: bool = True,
     pictures: bool = True,
     roofline: bool = True,
@@ -38,7 +39,7 @@ def answer_view(
     """One report as JSON-serialisable data.
 
     measured: measured points for the roofline. curves, accuracy, pictures, roofline: whether to work out cost against context and batch,
-    validation errors, the pictures of cascade and mask, and the roofline; left out, they are None.
+    validation errors, the pictures of cascade and mask, and the roofline; left out, they are None. coarse: curves of fewer points.
     """
     machine = report.machine
     steps = steps_of(report) if curves or pictures else []
@@ -55,7 +56,7 @@ def answer_view(
         "assumptions": list(dict.fromkeys([*report.assumptions, *(text for result in report.results for text in result.assumptions)])),
         "results": _results(report, steps if pictures else []),
         "roofline": _roofline(report, measured) if roofline else None,
-        "cost": cost_view(report, steps) if curves else None,
+        "cost": cost_view(report, steps, coarse) if curves else None,
         "accuracy": accuracy_view(report) if accuracy else None,
     }
 
