@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import attnsim
 from attnsim.cli.main import main
@@ -56,6 +58,12 @@ def test_the_style_loads_nothing() -> None:
 def test_data_cannot_end_its_element() -> None:
     text = embedded({"name": "</script><!-- & \u2028\u2029"})
     assert not set("<>&\u2028\u2029") & set(text) and json.loads(text) == {"name": "</script><!-- & \u2028\u2029"}
+
+
+@given(st.recursive(st.none() | st.text() | st.integers(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=8))
+def test_any_data_survives_and_stays_inside(data: Any) -> None:
+    text = embedded(data)
+    assert not set("<>&\u2028\u2029") & set(text) and json.loads(text) == data
 
 
 def test_the_policy_allows_this_script_and_this_style_alone(report_file: Path) -> None:

@@ -1,5 +1,5 @@
 "use strict";
-/** The cascade as a graph: inputs at the top, a box an Einsum, dashed what comes from the iteration before. */
+/** The cascade as a graph: inputs at the top, a box an Einsum, marked what reads the iteration before. */
 (() => {
   const { h, s } = attnsim.dom;
   const { count } = attnsim.format;
@@ -46,9 +46,10 @@
         h("li", {}, h("span", { class: "swatch box input" }), "input"),
         h("li", {}, h("span", { class: "swatch box matmul" }), "matrix product"),
         h("li", {}, h("span", { class: "swatch box vector" }), "other Einsum"),
-        data.nodes.some((node) => node.carried.length) || data.edges.some((edge) => edge.carried)
-          ? h("li", {}, h("span", { class: "swatch dash" }), "from the iteration before (↺)")
+        data.edges.some((edge) => edge.carried)
+          ? h("li", { key: "dash" }, h("span", { class: "swatch dash" }), "to the next iteration")
           : null,
+        data.nodes.some((node) => node.carried.length) ? h("li", { key: "loop" }, "↺ reads the iteration before") : null,
         several ? h("li", {}, "number: pass") : null,
       ),
       h(
