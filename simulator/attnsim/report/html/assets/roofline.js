@@ -157,7 +157,7 @@
             const tip = [
               `${number + 1}  ${kernel.name}, ${kernel.schedule}, ${kernel.dtype}`,
               `at ${point.level}: ${ratio(point.intensity)} FLOP/B`,
-              `achieves ${quantity(kernel.flops_per_s, "FLOP/s")},`,
+              `achieves ${quantity(kernel.flops_per_s, "FLOP/s")}`,
               `${percent(kernel.flops_per_s / limit)} of what ${point.level} and the roof allow`,
               `${seconds(kernel.latency_s)}, bound by ${kernel.bound}; lower bound ${seconds(kernel.lower_bound_s)}`,
             ].join("\n");
