@@ -37,12 +37,12 @@ class _Axis:
 
 def cost_view(report: Report, steps: Sequence[Step | None], coarse: bool = False) -> Part | None:
     """Curves against context and against batch; None for a report that does not know its question."""
-    if report.asked is None:
+    if report.call is None:
         return None
     charts: list[Part] = []
     missing: list[str] = []
     for axis in _axes(report, steps, *((COARSE_CONTEXTS, COARSE_BATCHES) if coarse else (CONTEXTS, BATCHES))):
-        found, reasons = _asked_at(report.asked, axis, report.results[0])
+        found, reasons = _asked_at(report.call, axis, report.results[0])
         if len(found) < 2:
             missing.append(f"no curve against {axis.label}: {reasons[0]}" if reasons else f"no curve against {axis.label}")
             continue
