@@ -157,7 +157,10 @@ def _in_order(asked: colocated.Question, layer: Layer) -> list[tuple[str, float]
     outputs = [matrix.shard == "depth" for matrix in colocated.fused(layer.of("attention"), asked.model.spec.hidden)]
     sent = {name: float(seconds) for name, seconds, _ in colocated.layer_collectives(asked, layer)}
     norm = 0.0
-    before, core, after, ffn = ([], [], [], [])  # type: tuple[list[tuple[str, float]], ...]
+    before: list[tuple[str, float]] = []
+    core: list[tuple[str, float]] = []
+    after: list[tuple[str, float]] = []
+    ffn: list[tuple[str, float]] = []
     for name, cost in colocated.layer_kernels(asked, layer):
         seconds = float(cost.seconds)
         if name == "norms":
