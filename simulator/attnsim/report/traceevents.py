@@ -1,7 +1,8 @@
-"""Events of the Chrome trace format, kept in whole picoseconds so that what follows on a thread never overlaps what was before.
+"""Events of the Chrome trace format, written so that what follows on a thread overlaps nothing before it, in any viewer.
 
 The format is the Trace Event Format of Chromium's tracing (JSON object form): complete events (ph X), counters (ph C) and metadata (ph M);
-times are microseconds. Viewers cut them to whole nanoseconds one by one; `_microseconds` makes sure that the cut is the one of the integer.
+times are microseconds. Viewers bring start and length to whole nanoseconds, each for itself, by cutting or by rounding, and Perfetto drops
+an event that then overlaps the one before. So events start at whole nanoseconds, and none is longer than the time to the next.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass, field
 from math import nextafter
 from typing import Any
 
-PICOSECONDS = 1e12
+NANOSECONDS, PICOSECONDS = 1e9, 1e12
 BUSY = "resource"
 """Category of the events whose times add up to the `time_by_resource_s` of the answer."""
 
@@ -42,47 +43,44 @@ class Events:
 
     def counter(self, process: int, name: str, start_s: float, unit: str, value: float) -> None:
         """The value that a counter of a process has from a moment on."""
-        self.events.append({"ph": "C", "name": name, "pid": process, "ts": _microseconds(_whole(start_s)), "args": {unit: value}})
+        self.events.append(
+            {"ph": "C", "name": name, "pid": process, "ts": _microseconds(round(start_s * NANOSECONDS)), "args": {unit: value}}
+        )
 
     def _tell(self, what: str, whose: dict[str, int], args: dict[str, Any]) -> None:
         self.events.append({"ph": "M", "name": what, **whose, "args": args})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Thread:
-    """One row of the picture."""
+    """One row of the picture; what happens on it is added in its order. last: what was added last; start, end: of it, in picoseconds."""
 
     trace: Events
     process: int
     number: int
+    last: dict[str, Any] | None = None
+    start: int = 0
+    end: int = 0
 
     def add(self, name: str, category: str, start_s: float, end_s: float, args: Mapping[str, Any]) -> None:
-        """Something that takes from `start_s` to `end_s`."""
-        start, end = _whole(start_s), _whole(end_s)
-        self.trace.events.append(
-            {
-                "ph": "X",
-                "name": name,
-                "cat": category,
-                "pid": self.process,
-                "tid": self.number,
-                "ts": _microseconds(start),
-                "dur": _microseconds(max(0, end - start)),
-                "args": dict(args),
-            }
-        )
+        """Something that takes from `start_s` to `end_s`.
+
+        Times of resources are kept to the picosecond and start a nanosecond late where they have to; others are cut where the next begins.
+        """
+        start, length = 1000 * round(start_s * NANOSECONDS), max(0, round((end_s - start_s) * PICOSECONDS))
+        if category == BUSY:
+            start = max(start, -(-self.end // 1000) * 1000)
+        elif self.last is not None and self.end > start:
+            self.last["dur"] = (start - self.start) / 1e6
+        own = {"pid": self.process, "tid": self.number, "ts": _microseconds(start // 1000), "dur": length / 1e6, "args": dict(args)}
+        self.last, self.start, self.end = {"ph": "X", "name": name, "cat": category, **own}, start, start + length
+        self.trace.events.append(self.last)
 
 
-def _whole(seconds: float) -> int:
-    return round(seconds * PICOSECONDS)
-
-
-def _microseconds(picoseconds: int) -> float:
-    """As a JSON number that is at least the whole nanoseconds in it: 0.009 us times 1000 must not be cut to 8 ns."""
-    value = picoseconds / 1e6
-    while int(value * 1e3) < picoseconds // 1000:
-        value = nextafter(value, float("inf"))
-    return int(value) if value.is_integer() else value
+def _microseconds(nanoseconds: int) -> float:
+    """As a number that is still as many nanoseconds when it is cut: 0.009 us times 1000 must not become 8 ns."""
+    value = nanoseconds / 1e3
+    return value if int(value * 1e3) == nanoseconds else nextafter(value, float("inf"))
 
 
 def busy_s(trace: Mapping[str, Any]) -> dict[str, float]:
