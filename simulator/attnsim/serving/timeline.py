@@ -117,8 +117,8 @@ def _of_offload(asked: offload.Question, tpot: float) -> Timeline:
     model, attention, half = (
         float(seconds) / depth for seconds in (turn.model_s, turn.attention.seconds, turn.network_s / 2)
     )  # fmt: skip
-    pools = [Row("model" if replicas == 1 else f"model, replica {number + 1}", "model", 1 / replicas) for number in range(replicas)]
-    links = [Row(f"network, batch {number + 1}", "network") for number in range(batches)]
+    pools = [Row("model" if replicas == 1 else f"model, replica {number}", "model", 1 / replicas) for number in range(replicas)]
+    links = [Row(f"network, batch {number}", "network") for number in range(batches)]
     rows = (*pools, Row("attention", "attention"), *links)
     told = Timeline(rows, f"{batches} batches take turns; what runs once a token (the head) is spread over the layers")
     for layer in range(depth):
