@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from attnsim.evaluate.estimate import Report
 from attnsim.evaluate.render import percent, whole
 from attnsim.report.export import to_csv, write_files
-from attnsim.report.figure import BAR, BOUND_BAR, COLORS, FAINT, INK, check_ending, figure_bytes
+from attnsim.report.figure import COLORS, FAINT, INK, check_ending, figure_bytes
 from attnsim.report.page import text_width
+from attnsim.report.strip import PITCH, Bar, bare, draw_strip, time_unit
 from attnsim.serving.answer import ModelEstimate
 from attnsim.serving.timeline import Timeline, Work, timeline
 from attnsim.units import format_quantity
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # Inches.
-WIDTH, TITLE, ROW, AXIS, LEGEND, HEADING, STRIP, FOOTER = 11.0, 0.8, 0.34, 0.5, 0.3, 0.26, 0.2, 0.24
+WIDTH, TITLE, ROW, AXIS, LEGEND, HEADING, FOOTER = 11.0, 0.8, 0.34, 0.5, 0.3, 0.26, 0.24
 LAYERS, ALONE = 3, 2
 """Layers that the upper panel shows: where micro-batches go round, and of a device alone."""
 HATCHES = ("", "////", "....", "xxxx")
@@ -68,11 +69,14 @@ def draw(told: Timeline, answer: ModelEstimate, report: Report, version: str) ->
     start, end, layers = _window(told)
     seen = [one for one in told.work if one.start + one.seconds > start * (1 + 1e-9) and one.start < end * (1 - 1e-9)]
     shown = sorted({one.row for one in seen})
-    times = sorted(answer.time_by_resource_s.items(), key=lambda item: -item[1])
-    names = [f"{name} (bound)" if name == answer.bound else name for name, _ in times]
-    left_in = text_width([*names, *(told.rows[row].name for row in shown)], LABEL) + 0.22
-    right = text_width([_share(float(seconds), float(answer.latency_s)) for _, seconds in times], LABEL) + 0.2
-    panel, strip = ROW * len(shown), STRIP * (len(times) + 0.4)
+    length = float(answer.latency_s)
+    bars = [
+        Bar(name, ((0.0, float(seconds)),), "bound" if name == answer.bound else "") for name, seconds in answer.time_by_resource_s.items()
+    ]
+    bars.sort(key=lambda bar: -bar.seconds)
+    left_in = text_width([*(bar.label for bar in bars), *(told.rows[row].name for row in shown)], LABEL) + 0.22
+    right = text_width([bar.told(length) for bar in bars], LABEL) + 0.2
+    panel, strip = ROW * len(shown), PITCH * (len(bars) + 0.4)
     height = TITLE + panel + AXIS + LEGEND + HEADING + strip + AXIS + FOOTER
     figure = Figure(figsize=(WIDTH, height))
     FigureCanvasAgg(figure)
@@ -86,16 +90,13 @@ def draw(told: Timeline, answer: ModelEstimate, report: Report, version: str) ->
     figure.text(left, 1 - 0.66 / height, told.note, fontsize=LABEL - 0.5, color=FAINT)
     axes = figure.add_axes((left, 1 - (TITLE + panel) / height, wide, panel / height))
     keys = _panel(axes, told, seen, shown, (start, end), wide * WIDTH)
-    _legend(figure, keys, (left, 1 - (TITLE + panel + AXIS) / height))
+    if len(keys) > 1:
+        _legend(figure, keys, (left, 1 - (TITLE + panel + AXIS) / height))
     bottom = FOOTER + AXIS
-    _strip(figure.add_axes((left, bottom / height, wide, strip / height)), times, names, float(answer.latency_s))
+    draw_strip(figure.add_axes((left, bottom / height, wide, strip / height)), bars, length)
     figure.text(left, (bottom + strip + 0.07) / height, "the whole step", fontsize=LABEL, fontweight="bold", color=INK)
     figure.text(left, 0.1 / height, f"attnsim {version}; the whole step as CSV beside this file", fontsize=SMALL, color=FAINT)
     return figure
-
-
-def _share(seconds: float, length: float) -> str:
-    return f"{format_quantity(seconds, 's')}, {percent(seconds / length)}"
 
 
 def _key(one: Work, batches: bool) -> tuple[str, int]:
@@ -117,7 +118,7 @@ def _panel(
 ) -> dict[str, int]:
     """The bars; (name, number) of what their colours mean."""
     start, end = window
-    unit, scale = _unit(end - start)
+    unit, scale = time_unit(end - start)
     batches = any(one.batch >= 0 for one in told.work)
     keys = {name: number for number, (name, _) in enumerate(sorted({_key(one, batches) for one in seen}, key=lambda key: key[1]))}
     for place, row in enumerate(shown):
@@ -135,7 +136,7 @@ def _panel(
     axes.set_yticks(range(len(shown)), [told.rows[row].name for row in shown])
     since = "" if start == 0 else f" from {format_quantity(start, 's')} on"
     axes.set_xlabel(f"{unit}{since}", fontsize=LABEL)
-    _bare(axes)
+    bare(axes)
     return keys
 
 
@@ -162,13 +163,6 @@ def _label(
             axes.text(middle, place, form(one), fontsize=SMALL, color=INK, ha="center", va="center_baseline", bbox=background)
 
 
-def _bare(axes: Axes) -> None:
-    axes.tick_params(labelsize=LABEL - 0.5, length=2.5)
-    axes.tick_params(axis="y", length=0)
-    for side in ("top", "right", "left"):
-        axes.spines[side].set_visible(False)
-
-
 def _legend(figure: Figure, keys: Mapping[str, int], place: tuple[float, float]) -> None:
     from matplotlib.patches import Patch
 
@@ -177,21 +171,3 @@ def _legend(figure: Figure, keys: Mapping[str, int], place: tuple[float, float])
         handles=handles, loc="upper left", bbox_to_anchor=place, ncols=min(8, len(handles)), frameon=False,
         fontsize=LABEL - 0.5, borderpad=0, borderaxespad=0, columnspacing=1.4, handlelength=2.2, handleheight=1.1,
     )  # fmt: skip
-
-
-def _strip(axes: Axes, times: Sequence[tuple[str, float]], names: Sequence[str], length: float) -> None:
-    """How long each resource is busy in the step."""
-    unit, scale = _unit(length)
-    for row, ((name, seconds), label) in enumerate(zip(times, names, strict=True)):
-        axes.barh(row, float(seconds) * scale, height=0.66, color=BAR if label == name else BOUND_BAR, linewidth=0)
-        axes.text(length * scale * 1.008, row, _share(float(seconds), length), fontsize=LABEL - 0.5, color=INK, va="center")
-    axes.set_xlim(0, length * scale)
-    axes.set_ylim(len(times) - 0.4, -0.6)
-    axes.set_yticks(range(len(times)), list(names))
-    axes.set_xlabel(unit, fontsize=LABEL)
-    _bare(axes)
-
-
-def _unit(seconds: float) -> tuple[str, float]:
-    """A unit in which a time is between 1 and 1000, and what a second is in it."""
-    return next(((name, scale) for name, scale in (("s", 1.0), ("ms", 1e3), ("us", 1e6)) if seconds * scale >= 1), ("ns", 1e9))

@@ -20,8 +20,9 @@ from attnsim.evaluate.spatial.estimate import SpatialEstimate
 from attnsim.machine.machine import Machine
 from attnsim.report import epoch, stages
 from attnsim.report.export import to_csv, write_files
-from attnsim.report.figure import BAR, BOUND_BAR, COLORS, FAINT, INK, check_ending, figure_bytes
+from attnsim.report.figure import COLORS, FAINT, INK, check_ending, figure_bytes
 from attnsim.report.page import text_width
+from attnsim.report.strip import PITCH, Bar, draw_strip, time_unit
 from attnsim.serving.answer import ModelEstimate
 from attnsim.units import format_quantity
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # Inches.
-WIDTH, GAP, TITLE, HEADING, AXIS, STRIP, LEGEND, FOOTER = 11.0, 0.3, 0.62, 0.24, 0.5, 0.19, 0.3, 0.24
+WIDTH, GAP, TITLE, HEADING, AXIS, LEGEND, FOOTER = 11.0, 0.3, 0.62, 0.24, 0.5, 0.3, 0.24
 LEAST_HEIGHT, MOST_HEIGHT, ROW = 1.0, 4.6, 0.18
 WAVE = 1.08
 """A panel of a wave is this many times as long as the longest CTA."""
@@ -137,11 +138,11 @@ def rows(shown: Waves) -> list[dict[str, Any]]:
 
 def _drawn(shown: Waves) -> Iterator[tuple[int, Piece]]:
     """(slot, piece) of all that lies in a window, processor by processor."""
-    placement = shown.launch.placement
+    placement, windows = shown.launch.placement, shown.windows
     for place in range(len(placement.slots)):
         slot = place % placement.resident * placement.processors + place // placement.resident
         for piece in placement.slots[slot]:
-            if any(piece.end > start and piece.start < end for start, end in shown.windows):
+            if any(piece.end > start and piece.start < end for start, end in windows):
                 yield slot, piece
 
 
@@ -156,7 +157,7 @@ def draw(shown: Waves, report: Report, version: str) -> Figure:
     bars, length = _bars(shown, report)
     left = text_width([bar.label for bar in bars], LABEL) + 0.22
     right = text_width([bar.told(length) for bar in bars], LABEL) + 0.2
-    strip = STRIP * (len(bars) + 0.4)
+    strip = PITCH * (len(bars) + 0.4)
     groups = _grouped(shown.launch.kinds)
     height = TITLE + HEADING + panel + AXIS + LEGEND + HEADING + strip + AXIS + FOOTER
     figure = Figure(figsize=(WIDTH, height))
@@ -171,7 +172,9 @@ def draw(shown: Waves, report: Report, version: str) -> Figure:
     _legend(figure, groups, drawn, panel / slots >= TALL, (left / WIDTH, (top - panel - AXIS) / height))
     bottom = FOOTER + AXIS
     place = (left / WIDTH, bottom / height, (WIDTH - left - right) / WIDTH, strip / height)
-    _strip(figure.add_axes(place), shown, bars, length)
+    clock = shown.answer.clock_hz
+    lit = [(shown.offset + start / clock, (end - start) / clock) for start, end in windows]
+    draw_strip(figure.add_axes(place), bars, length, lit if len(lit) > 1 and bars[0].name == "CTAs" else (), COLORS[0])
     what = "all steps of a layer" if isinstance(report.results[0], LayerEstimate) else "the whole run, launch included"
     figure.text(left / WIDTH, (bottom + strip + 0.07) / height, what, fontsize=LABEL, fontweight="bold", color=INK)
     return figure
@@ -237,7 +240,7 @@ def _panel(
 ) -> set[int]:
     """One wave: a row a slot, processor 0 on top; which groups are in it (-1: several CTAs, -2: idle)."""
     placement, clock = shown.launch.placement, shown.answer.clock_hz
-    unit, scale = _unit(shown.span_s)
+    unit, scale = time_unit(shown.span_s)
     count, resident = len(placement.slots), placement.resident
     tall, last_one = row_height >= TALL, window == shown.windows[-1]
     low, high = (moment / clock * scale for moment in window)
@@ -272,10 +275,10 @@ def _panel(
     heading = "first wave"
     if last_one:
         even = shown.work_s * scale
-        heading = f"{'last wave' if len(shown.windows) > 1 else 'all waves'}, ends at {format_quantity(shown.span_s, 's')}"
+        heading = f"{'last wave' if len(shown.windows) > 1 else 'all waves'} to {format_quantity(shown.span_s, 's')}"
         if low < even < high * (1 - 1e-6):
             axes.axvline(even, color=INK, linewidth=1.0, linestyle="--")
-            heading += f"; dashed: if all ended together, {format_quantity(shown.span_s - shown.work_s, 's')} less"
+            heading += f"; dashed: evenly spread, {format_quantity(shown.span_s - shown.work_s, 's')} less"
     axes.set_xlim(low, high)
     axes.set_ylim(count, 0)
     _label_boxes(axes, labels, row_height)
@@ -337,34 +340,14 @@ def _legend(figure: Figure, groups: Sequence[tuple[str, set[int]]], drawn: set[i
 # --- the whole run -----------------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _Bar:
-    """A row of the strip: (start, seconds) of its pieces; mark: what is said of the row that stands out."""
-
-    name: str
-    pieces: tuple[tuple[float, float], ...]
-    mark: str = ""
-
-    @property
-    def seconds(self) -> float:
-        return sum(seconds for _, seconds in self.pieces)
-
-    @property
-    def label(self) -> str:
-        return f"{self.name} ({self.mark})" if self.mark else self.name
-
-    def told(self, length: float) -> str:
-        return f"{format_quantity(self.seconds, 's')}, {percent(self.seconds / length)}"
-
-
-def _bars(shown: Waves, report: Report) -> tuple[list[_Bar], float]:
+def _bars(shown: Waves, report: Report) -> tuple[list[Bar], float]:
     """The rows below, and how long they are in all: resources of the kernels one after another, or the steps of a layer."""
     now = 0.0
     if isinstance(report.results[0], LayerEstimate):
         bars = []
         for step in report.results[1:]:
             name = step.name.removeprefix(f"{report.workload_name}: ")
-            bars.append(_Bar(name, ((now, step.latency_s),), "above" if step is shown.answer else ""))
+            bars.append(Bar(name, ((now, step.latency_s),), "above" if step is shown.answer else ""))
             now += step.latency_s
         return bars, now
     pieces: dict[str, list[tuple[float, float]]] = {}
@@ -375,30 +358,5 @@ def _bars(shown: Waves, report: Report) -> tuple[list[_Bar], float]:
         for resource, seconds in kernel.time_by_resource_s.items():
             pieces.setdefault(resource, []).append((now if resource == "launch" else own, seconds))
         now += kernel.latency_s
-    bars = [_Bar(name, tuple(parts), "bound" if name == shown.answer.bound else "") for name, parts in pieces.items()]
+    bars = [Bar(name, tuple(parts), "bound" if name == shown.answer.bound else "") for name, parts in pieces.items()]
     return sorted(bars, key=lambda bar: (bar.name != "CTAs", -bar.seconds)), now
-
-
-def _strip(axes: Axes, shown: Waves, bars: Sequence[_Bar], length: float) -> None:
-    unit, scale = _unit(length)
-    for row, bar in enumerate(bars):
-        for start, seconds in bar.pieces:
-            axes.barh(row, seconds * scale, left=start * scale, height=0.66, color=BOUND_BAR if bar.mark else BAR, linewidth=0)
-        axes.text(length * scale * 1.008, row, bar.told(length), fontsize=LABEL - 0.5, color=INK, va="center")
-        if bar.name == "CTAs":
-            for start, end in shown.windows if len(shown.windows) > 1 else ():
-                left = (shown.offset + start / shown.answer.clock_hz) * scale
-                axes.barh(row, (end - start) / shown.answer.clock_hz * scale, left=left, height=0.66, color=COLORS[0], linewidth=0)
-    axes.set_xlim(0, length * scale)
-    axes.set_ylim(len(bars) - 0.4, -0.6)
-    axes.set_yticks(range(len(bars)), [bar.label for bar in bars])
-    axes.set_xlabel(f"{unit}; blue: the waves above" if len(shown.windows) > 1 and bars[0].name == "CTAs" else unit, fontsize=LABEL)
-    axes.tick_params(labelsize=LABEL - 0.5, length=2.5)
-    axes.tick_params(axis="y", length=0)
-    for side in ("top", "right", "left"):
-        axes.spines[side].set_visible(False)
-
-
-def _unit(seconds: float) -> tuple[str, float]:
-    """A unit in which a time is between 1 and 1000, and what a second is in it."""
-    return next(((name, scale) for name, scale in (("s", 1.0), ("ms", 1e3), ("us", 1e6)) if seconds * scale >= 1), ("ns", 1e9))
