@@ -21,7 +21,7 @@ from attnsim.evaluate.point import Point
 from attnsim.evaluate.spatial.estimate import SpatialEstimate
 from attnsim.machine.machine import Machine
 from attnsim.report.export import write_files
-from attnsim.report.traceevents import BUSY, Events, to_text
+from attnsim.report.traceevents import BUSY, Events, Thread, to_text
 from attnsim.report.tracekernels import add_kernel
 from attnsim.report.tracestages import add_phases, add_stages
 from attnsim.serving.answer import ModelEstimate
@@ -47,7 +47,7 @@ def trace(report: Report, command: str = "", most: int = MOST_PIECES) -> dict[st
         row.add(f"{result.name}: {result.schedule}", "answer", now, now + result.latency_s, {"bound": result.bound})
         now = _add(events, result, question, report, now, max(1, most // len(steps)))
     if layer is not None and layer.layers > 1:
-        _add_alike(events, top, row.number, layer, now)
+        _add_alike(events, row, layer, now)
     workload, arch = report.digests()
     return {
         "displayTimeUnit": "ns",
@@ -77,16 +77,14 @@ def _add(events: Events, result: Any, question: Any, report: Report, now: float,
     return add_stages(events, result, question, now)
 
 
-def _add_alike(events: Events, process: int, thread: int, layer: LayerEstimate, now: float) -> None:
+def _add_alike(events: Events, row: Thread, layer: LayerEstimate, now: float) -> None:
     """The layers that are as the first one, each resource in one piece."""
     others, end = layer.layers - 1, layer.latency_s
     name = f"layers 2 to {layer.layers}, each as the first" if others > 1 else "layer 2, as the first"
-    from attnsim.report.traceevents import Thread
-
-    Thread(events, process, thread).add(name, "answer", now, end, {"layers": others})
+    row.add(name, "answer", now, end, {"layers": others})
     for resource, seconds in layer.time_by_resource_s.items():
         busy = seconds * others / layer.layers
-        events.thread(process, resource).add(name, BUSY, now, now + busy, {"resource": resource, "layers": others})
+        events.thread(row.process, resource).add(name, BUSY, now, now + busy, {"resource": resource, "layers": others})
 
 
 def check_ending(path: Path) -> None:
