@@ -100,10 +100,8 @@ def test_it_ends_with_the_answer(workload: str) -> None:
 )  # fmt: skip
 def test_the_ctas_do_the_engines_work(workload: str, arch: str) -> None:
     """Cycles of each unit, over all CTAs, are what the unit is busy; the last CTA ends when the makespan says."""
-    if workload == "hunyuanvideo-gna":
-        answered = attnsim.run(workload, arch, schedule="natten-hopper")
-    else:
-        answered = report(workload, arch)
+    other = "natten-hopper" if workload == "hunyuanvideo-gna" else None
+    answered = attnsim.run(workload, arch, schedule=other)
     made, machine, answer = trace(answered), answered.machine, answered.results[0]
     assert isinstance(answer, Estimate)
     for number, kernel in enumerate(answer.kernels):
