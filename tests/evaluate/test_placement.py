@@ -38,7 +38,7 @@ def check(placed: Placement, pattern: list[tuple[int, float]], repeat: int, alon
         assert busy == pytest.approx(work, rel=1e-9, abs=(number + 1) / TICKS)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(grids, st.sampled_from([1, 20, 10**6]))
 def test_the_last_cta_ends_at_the_makespan(grid: tuple[list[tuple[int, float]], int, int, int, float], most: int) -> None:
     pattern, repeat, processors, resident, alone = grid
@@ -48,7 +48,7 @@ def test_the_last_cta_ends_at_the_makespan(grid: tuple[list[tuple[int, float]], 
     assert all(len(pieces) <= max(3, most // len(placed.slots)) + 1 for pieces in placed.slots)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(grids)
 def test_every_cta_has_its_place_in_launch_order(grid: tuple[list[tuple[int, float]], int, int, int, float]) -> None:
     pattern, repeat, processors, resident, _ = grid

@@ -12,7 +12,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 import attnsim
-from attnsim.errors import UsageError
+from attnsim.errors import AttnsimError, UsageError
 from attnsim.evaluate.estimate import Estimate, Report
 from attnsim.evaluate.layer import LayerEstimate
 from attnsim.report.trace import save, trace
@@ -117,6 +117,36 @@ def test_the_ctas_do_the_engines_work(workload: str, arch: str) -> None:
         body = min(event["ts"] for event in ctas)
         end = max(event["ts"] + event["dur"] for event in own if event["cat"] == "cta")
         assert end - body == pytest.approx(kernel.compute_s * 1e6, rel=1e-6, abs=3e-3)
+
+
+FORWARD = {"sizes": {"P": 2048, "M": 2048}}
+BACKWARD = {"sizes": {"P": 1024, "M": 1024}, "direction": "backward"}
+WINDOW = {"sizes": {"P": 4096, "M": 4096}, "mask": {"kind": "window", "left": 512, "right": 0}}
+DECODE = {"sizes": {"B": 1, "P": 1, "M": 65536}}
+
+
+@pytest.mark.parametrize(
+    ("arch", "asked"),
+    [("h100_sxm", FORWARD), ("h100_sxm", BACKWARD), ("h100_sxm", DECODE), ("a100_sxm_80gb", WINDOW), ("fusemax_cloud", FORWARD)],
+    ids=["forward", "backward", "decode", "window", "arrays"],
+)
+def test_every_schedule_that_runs_can_be_traced(arch: str, asked: dict[str, Any]) -> None:
+    traced = 0
+    for schedule in [entry.name for entry in library.entries("schedule")]:
+        try:
+            answered = attnsim.run("llama3-8b-prefill", arch, schedule, **asked)
+        except AttnsimError:  # not for this machine, direction or mask
+            continue
+        made, answer = trace(answered, most=FEW), answered.results[0]
+        for name, seconds in answer.time_by_resource_s.items():
+            found = busy_s(made).get(name, 0.0)
+            assert found == pytest.approx(seconds, rel=1e-9, abs=1e-12 * len(made["traceEvents"])), (schedule, name)
+        for number, kernel in enumerate(getattr(answer, "kernels", ())):
+            ctas = [event for event in events(made) if event["pid"] == number + 2 and event["cat"] == "cta"]
+            span = max((event["ts"] + event["dur"] for event in ctas), default=0) - min((event["ts"] for event in ctas), default=0)
+            assert span == pytest.approx(kernel.compute_s * 1e6, rel=1e-6, abs=3e-3), (schedule, kernel.name)
+        traced += 1
+    assert traced >= 3
 
 
 def test_a_cta_says_what_it_is() -> None:
