@@ -19,9 +19,11 @@ grids = st.tuples(patterns, st.integers(1, 6), st.integers(1, 7), st.integers(1,
 
 def check(placed: Placement, pattern: list[tuple[int, float]], repeat: int, alone: float) -> None:
     """Nothing overlaps, nothing is lost, and a processor works at its full rate whenever it holds a CTA that is not alone."""
-    for index, (count, cost) in enumerate(pattern):
-        held = sum(n for pieces in placed.slots for piece in pieces for run, n in piece.held if run == index)
-        assert held == pytest.approx(repeat * count if cost > 0 else 0)
+    held = [0.0] * len(pattern)
+    for pieces in placed.slots:
+        for run, number in (pair for piece in pieces for pair in piece.held):
+            held[run] += number
+    assert held == pytest.approx([repeat * count if cost > 0 else 0 for count, cost in pattern])
     for pieces in placed.slots:
         assert all(a.end == b.start for a, b in zip(pieces, pieces[1:], strict=False))  # no slot waits while CTAs do
         assert all(piece.start <= piece.end + 1e-9 for piece in pieces)
@@ -66,7 +68,7 @@ def test_every_cta_has_its_place_in_launch_order(grid: tuple[list[tuple[int, flo
 
 def test_what_the_engine_folds_stands_in_the_middle_of_every_slot() -> None:
     draw = random.Random(8)
-    for _ in range(6):
+    for _ in range(4):
         pattern = [(draw.randint(1, 9), draw.uniform(500, 50000)) for _ in range(draw.randint(2, 40))]
         period, processors, resident = sum(count for count, _ in pattern), draw.choice((78, 132)), draw.choice((1, 2, 3))
         repeat = 200_000 // period
@@ -82,10 +84,10 @@ def test_a_million_ctas_take_few_pieces() -> None:
     alike = place([(10**7 + 5, 300.0)], 1, 132, 2)
     assert sum(len(pieces) for pieces in alike.slots) <= 4 * 264
     assert alike.span == makespan([(10**7 + 5, 300.0)], 1, 132, 2)
-    longest_first = [(2000, 1000.0 + 90 * tile) for tile in range(500, 0, -1)]
-    placed = place(longest_first, 1, 132, 1, most=10_000)
+    longest_first = [(1500, 1000.0 + 90 * tile) for tile in range(200, 0, -1)]
+    placed = place(longest_first, 1, 132, 1, most=5_000)
     assert placed.span == pytest.approx(makespan(longest_first, 1, 132, 1), abs=1 / TICKS)
-    assert sum(len(pieces) for pieces in placed.slots) <= 10_000
+    assert sum(len(pieces) for pieces in placed.slots) <= 5_000
     check(placed, longest_first, 1, 1.0)
 
 

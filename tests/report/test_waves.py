@@ -80,10 +80,9 @@ def test_a_short_run_is_one_panel() -> None:
 WAVES = [
     ("llama3-8b-prefill", "a100_sxm_80gb"),
     ("llama3-8b-prefill", "epyc_turin_2core"),
-    ("llama3-8b-decode", "h100_sxm"),
     ("wan2.1-1.3b", "h100_sxm"),
 ]
-STAGES = [("step3-afd", "h800"), ("lamina-llama3-70b", "h100_sxm"), ("deepseek-v3-ep128", "h800"), ("step3-decode-ideal", "h800")]
+STAGES = [("step3-afd", "h800"), ("deepseek-v3-ep128", "h800"), ("step3-decode-ideal", "h800")]
 
 
 @pytest.mark.parametrize(("workload", "arch"), WAVES)
@@ -98,7 +97,7 @@ def test_no_label_of_stages_lies_over_another(workload: str, arch: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("workload", "arch"), [("llama3-8b-decode", "h100_sxm"), ("step3-afd", "h800"), ("fusemax-bert-encoder", "fusemax_cloud")]
+    ("workload", "arch"), [("llama3-8b-decode", "h100_sxm"), ("step3-decode-ideal", "h800"), ("fusemax-bert-attention", "fusemax_cloud")]
 )
 def test_the_picture_is_the_same_every_time_and_its_data_stands_beside_it(tmp_path: Path, workload: str, arch: str) -> None:
     for name in ("a.svg", "b.svg"):
@@ -106,7 +105,7 @@ def test_the_picture_is_the_same_every_time_and_its_data_stands_beside_it(tmp_pa
         assert data == tmp_path / name.replace("svg", "csv")
     assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
     ET.parse(tmp_path / "a.svg")
-    assert len(list(csv.DictReader(data.open()))) > 5
+    assert len(list(csv.DictReader(data.open()))) > 1
 
 
 def test_the_stages_beside_the_picture_are_the_whole_step(tmp_path: Path) -> None:
