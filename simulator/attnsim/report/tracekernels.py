@@ -20,6 +20,7 @@ def add_kernel(events: Events, machine: Machine, answer: Estimate, estimate: Ker
     body, end = begun + kernel.fixed_s, now + estimate.latency_s
     phases = events.thread(process, "kernel")
     told = {"bound": estimate.bound, "ctas": estimate.ctas, "waves": estimate.waves, "splits": estimate.splits, "clock_hz": float(clock)}
+    told |= {"compute_s": float(estimate.compute_s), "memory_s": float(kernel.memory_s)}
     for name, start, stop, args in (
         ("launch", now, begun, {}), ("fixed overhead", begun, body, {}), (estimate.name, body, end, told),
     ):  # fmt: skip
