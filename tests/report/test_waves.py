@@ -93,7 +93,7 @@ def test_no_label_of_waves_lies_over_another(workload: str, arch: str) -> None:
 @pytest.mark.parametrize(("workload", "arch"), STAGES)
 def test_no_label_of_stages_lies_over_another(workload: str, arch: str) -> None:
     answered = report(workload, arch)
-    apart(stages.draw(timeline(answered.asked()[0], answered.results[0]), answered.results[0], answered, "0"))
+    apart(stages.draw(timeline(answered.resolved()[0], answered.results[0]), answered.results[0], answered, "0"))
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ ASKED: list[tuple[str, str, dict[str, Any], tuple[str, ...]]] = [
 
 def told(workload: str, arch: str, overrides: dict[str, Any], sets: tuple[str, ...]) -> tuple[Timeline, Any]:
     report = attnsim.run(workload, arch, sets=sets, **overrides)
-    return timeline(report.asked()[0], report.results[0]), report.results[0]
+    return timeline(report.resolved()[0], report.results[0]), report.results[0]
 
 
 @pytest.mark.parametrize("asked", ASKED, ids=lambda asked: " ".join((asked[0], *asked[3])))

@@ -34,8 +34,8 @@ def run_layer(spec: LayerWorkload, document: Document, machine: Machine | Spatia
         reports.append(run_kernel(kernel, inner, machine))
     parts = [report.results[0] for report in reports]
     total = layer_estimate(spec.name, spec.dtype, spec.sizes, parts, spec.layers)
-    digests, asked = lambda: (document.sha256, machine.sha256), lambda: (None, *(one for report in reports for one in report.asked()))
-    return Report(spec.name, machine.name, machine, (total, *parts), total.assumptions, digests, asked)
+    digests, resolved = lambda: (document.sha256, machine.sha256), lambda: (None, *(one for report in reports for one in report.resolved()))
+    return Report(spec.name, machine.name, machine, (total, *parts), total.assumptions, digests, resolved)
 
 
 def step_document(spec: LayerWorkload, document: Document, index: int) -> Document:

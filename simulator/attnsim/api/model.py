@@ -30,13 +30,13 @@ def run_model(spec: ModelWorkload, document: Document, machine: Machine | Spatia
     """Evaluate a model. Raises as `model_estimate_of`."""
     estimate = model_estimate_of(spec, document, machine, schedule)
 
-    def asked() -> tuple[Any, ...]:
+    def resolved() -> tuple[Any, ...]:
         told: list[Any] = []
         model_estimate_of(spec.model_copy(update={"batch": estimate.batch}), document, machine, schedule, told.append)
         return (told[0] if told else None,)
 
     digests = lambda: (document.sha256, machine.sha256)  # noqa: E731 - as everywhere
-    return Report(spec.name, machine.name, machine, (estimate,), estimate.assumptions, digests, asked)
+    return Report(spec.name, machine.name, machine, (estimate,), estimate.assumptions, digests, resolved)
 
 
 def model_estimate_of(

@@ -119,8 +119,8 @@ class Report:
     """What `attnsim.run` returns; its repr is the table the command line prints.
 
     results: an Estimate (processors) or a SpatialEstimate (PE arrays) for a kernel; for a layer its LayerEstimate, then one of every step.
-    asked: resolves again what each result answers (a Point, a SpatialPoint, the Question of a deployment; None where there is nothing more
-    to it), for pictures of what no answer keeps.
+    resolved: settles again what each result answers (a Point, a SpatialPoint, the Question of a deployment; None where there is no more to
+    it), for pictures of what no answer keeps.
     """
 
     workload_name: str
@@ -129,7 +129,7 @@ class Report:
     results: tuple[Any, ...]
     assumptions: tuple[str, ...]
     digests: Callable[[], tuple[str, str]] = field(repr=False)
-    asked: Callable[[], tuple[Any, ...]] = field(default=tuple, repr=False, compare=False)
+    resolved: Callable[[], tuple[Any, ...]] = field(default=tuple, repr=False, compare=False)
 
     @property
     def workload_sha256(self) -> str:

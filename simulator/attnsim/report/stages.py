@@ -31,7 +31,7 @@ LABEL, SMALL = 8.0, 6.5  # points
 def save(answer: ModelEstimate, report: Report, path: Path, version: str) -> Path:
     """Write the picture (SVG, PDF or PNG by the path's ending) and all of the step as CSV; return the CSV's path. Raises: UsageError."""
     check_ending(path)
-    told = timeline(report.asked()[0], answer)
+    told = timeline(report.resolved()[0], answer)
     data = path.with_suffix(".csv")
     picture = figure_bytes(lambda: draw(told, answer, report, version), path.suffix.lower().removeprefix("."))
     write_files({path: picture, data: to_csv(rows(told)).encode("utf-8")})

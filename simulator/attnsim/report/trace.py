@@ -38,7 +38,7 @@ def trace(report: Report, command: str = "", most: int = MOST_PIECES) -> dict[st
 
     events = Events()
     top = events.process(f"{report.workload_name} on {report.arch_name}")
-    results, asked = report.results, report.asked()
+    results, asked = report.results, report.resolved()
     layer = results[0] if isinstance(results[0], LayerEstimate) else None
     steps = list(zip(results, asked, strict=True))[layer is not None :]
     now = 0.0

@@ -84,7 +84,7 @@ def waves_of(report: Report) -> Waves:
     """The kernel of a report that takes longest, of its longest step."""
     numbered = [(index, one) for index, one in enumerate(report.results) if isinstance(one, Estimate)]
     index, answer = max(numbered, key=lambda pair: pair[1].latency_s)
-    found = launches(report.asked()[index])
+    found = launches(report.resolved()[index])
     longest = max(range(len(found)), key=lambda number: answer.kernels[number].latency_s)
     before = sum(kernel.latency_s for kernel in answer.kernels[:longest])
     kernel = answer.kernels[longest]
