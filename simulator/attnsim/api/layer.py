@@ -27,13 +27,15 @@ def run_layer(spec: LayerWorkload, document: Document, machine: Machine | Spatia
         raise SpecError(
             document.issue(("steps",), "every step of a layer names its own schedule; change it with --set steps.0.schedule=NAME")
         )
-    parts = []
+    reports = []
     for index in range(len(spec.steps)):
         inner = step_document(spec, document, index)
         kernel = validate(KernelWorkload, inner)
-        parts.append(run_kernel(kernel, inner, machine).results[0])
+        reports.append(run_kernel(kernel, inner, machine))
+    parts = [report.results[0] for report in reports]
     total = layer_estimate(spec.name, spec.dtype, spec.sizes, parts, spec.layers)
-    return Report(spec.name, machine.name, machine, (total, *parts), total.assumptions, lambda: (document.sha256, machine.sha256))
+    digests, resolved = lambda: (document.sha256, machine.sha256), lambda: (None, *(one for report in reports for one in report.resolved()))
+    return Report(spec.name, machine.name, machine, (total, *parts), total.assumptions, digests, resolved)
 
 
 def step_document(spec: LayerWorkload, document: Document, index: int) -> Document:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from attnsim.api.documents import Ref, placed
 from attnsim.errors import InfeasibleError, SpecError
@@ -28,13 +29,24 @@ from attnsim.spec.yaml import Document, from_dict, validate
 def run_model(spec: ModelWorkload, document: Document, machine: Machine | SpatialMachine, schedule: Ref | None = None) -> Report:
     """Evaluate a model. Raises as `model_estimate_of`."""
     estimate = model_estimate_of(spec, document, machine, schedule)
-    return Report(spec.name, machine.name, machine, (estimate,), estimate.assumptions, lambda: (document.sha256, machine.sha256))
+
+    def resolved() -> tuple[Any, ...]:
+        told: list[Any] = []
+        model_estimate_of(spec.model_copy(update={"batch": estimate.batch}), document, machine, schedule, told.append)
+        return (told[0] if told else None,)
+
+    digests = lambda: (document.sha256, machine.sha256)  # noqa: E731 - as everywhere
+    return Report(spec.name, machine.name, machine, (estimate,), estimate.assumptions, digests, resolved)
 
 
 def model_estimate_of(
-    spec: ModelWorkload, document: Document, machine: Machine | SpatialMachine, schedule: Ref | None = None
+    spec: ModelWorkload,
+    document: Document,
+    machine: Machine | SpatialMachine,
+    schedule: Ref | None = None,
+    watch: Callable[[Any], None] | None = None,
 ) -> ModelEstimate:
-    """The answer of one model, or of many questions that differ in context and batch, given as Lanes.
+    """The answer of one model, or of many questions that differ in context and batch, given as Lanes. watch: told the Question answered.
 
     Raises:
         SpecError: also for a schedule beside the model. InfeasibleError: a machine of PE arrays, or a model that does not fit.
@@ -50,7 +62,7 @@ def model_estimate_of(
     try:
         if isinstance(spec.deployment, IdealDeployment):
             return _ideal(spec, spec.deployment, document, model, machine, prices)
-        return _staged(spec, document, model, machine, prices)
+        return _staged(spec, document, model, machine, prices, watch)
     except InfeasibleError as error:
         raise placed(error, document) from None
 
@@ -67,7 +79,14 @@ def load_model(ref: str | Mapping[str, object], document: Document | None = None
     return Model(validate(TransformerSpec, found))
 
 
-def _staged(spec: ModelWorkload, document: Document, model: Model, machine: Machine, prices: PriceProfile | None) -> ModelEstimate:
+def _staged(
+    spec: ModelWorkload,
+    document: Document,
+    model: Model,
+    machine: Machine,
+    prices: PriceProfile | None,
+    watch: Callable[[Any], None] | None = None,
+) -> ModelEstimate:
     """On real devices, kernel by kernel."""
     kernels = None
     if spec.attention_schedule is not None:
@@ -77,15 +96,15 @@ def _staged(spec: ModelWorkload, document: Document, model: Model, machine: Mach
             machine if name is None else _processor(name, document, ("deployment", field))
             for field, name in (("attention_machine", spec.deployment.attention_machine), ("ffn_machine", spec.deployment.ffn_machine))
         ]
-        return run_afd(spec, spec.deployment, model, (machines[0], machines[1]), prices, kernels)
+        return run_afd(spec, spec.deployment, model, (machines[0], machines[1]), prices, kernels, watch)
     if isinstance(spec.deployment, OffloadDeployment):
         machines = [
             machine if name is None else _processor(name, document, ("deployment", field))
             for field, name in (("compute_machine", spec.deployment.compute_machine), ("memory_machine", spec.deployment.memory_machine))
         ]
-        return run_offload(spec, spec.deployment, model, (machines[0], machines[1]), prices, kernels)
+        return run_offload(spec, spec.deployment, model, (machines[0], machines[1]), prices, kernels, watch)
     assert isinstance(spec.deployment, ColocatedDeployment)
-    return run_colocated(spec, spec.deployment, model, machine, prices, kernels)
+    return run_colocated(spec, spec.deployment, model, machine, prices, kernels, watch)
 
 
 def _processor(name: str, document: Document, loc: tuple[str | int, ...]) -> Machine:

@@ -25,7 +25,8 @@ from attnsim.spec.yaml import Document
 def run_on_processors(spec: KernelWorkload, document: Document, machine: Machine, schedule: Ref | None = None) -> Report:
     """Evaluate one kernel on a GPU or CPU. Raises as `attnsim.run`."""
     estimate = estimate_of(spec, document, machine, schedule)
-    return Report(spec.name, machine.name, machine, (estimate,), estimate.assumptions, lambda: (document.sha256, machine.sha256))
+    digests, resolved = lambda: (document.sha256, machine.sha256), lambda: (resolve(spec, document, machine, schedule),)
+    return Report(spec.name, machine.name, machine, (estimate,), estimate.assumptions, digests, resolved)
 
 
 def bounds_of(spec: KernelWorkload, document: Document, machine: Machine, schedule: Ref | None = None) -> Bounds:

@@ -29,7 +29,8 @@ def run_on_arrays(spec: KernelWorkload, document: Document, machine: SpatialMach
         estimate = evaluate_spatial(point, spec.name, baseline)
     except InfeasibleError as error:
         raise placed(error, document) from None
-    return Report(spec.name, machine.name, machine, (estimate,), estimate.assumptions, lambda: (document.sha256, machine.sha256))
+    digests, resolved = lambda: (document.sha256, machine.sha256), lambda: (resolve(spec, document, machine, schedule),)
+    return Report(spec.name, machine.name, machine, (estimate,), estimate.assumptions, digests, resolved)
 
 
 def resolve(

@@ -30,6 +30,7 @@ COMMANDS: dict[str, str] = {
     "tune": "Search tiles, CTAs, splits and order of a schedule, or a mapping on PE arrays.",
     "report": "Write the answers of workloads on machines as one interactive HTML page.",
     "roofline": "Draw workloads under the roofs of machines (SVG, PDF or PNG).",
+    "timeline": "Draw what runs when: first and last wave of CTAs, an epoch of PE arrays, or the stages of a model.",
     "cost": "What a token of models costs, against context or size; as a figure, too.",
     "mask": "Draw a mask with its tiles: full, partial and skipped.",
     "list": "List machines, workloads, cascades, schedules, models, price profiles, sweeps.",

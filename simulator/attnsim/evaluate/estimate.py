@@ -130,6 +130,8 @@ class Report:
     """What `attnsim.run` returns; its repr is the table the command line prints.
 
     results: an Estimate (processors) or a SpatialEstimate (PE arrays) for a kernel; for a layer its LayerEstimate, then one of every step.
+    resolved: settles again what each result answers (a Point, a SpatialPoint, the Question of a deployment; None where there is no more to
+    it), for pictures of what no answer keeps.
     call: the arguments as given, None for a report that was not made by `attnsim.run`.
     """
 
@@ -139,6 +141,7 @@ class Report:
     results: tuple[Any, ...]
     assumptions: tuple[str, ...]
     digests: Callable[[], tuple[str, str]] = field(repr=False)
+    resolved: Callable[[], tuple[Any, ...]] = field(default=tuple, repr=False, compare=False)
     call: Asked | None = field(default=None, repr=False, compare=False)
 
     @property

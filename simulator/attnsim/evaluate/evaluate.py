@@ -78,7 +78,7 @@ def kernels_of(point: Point) -> tuple[Kernel, ...]:
     return warmed(point, tuple(kernels))
 
 
-def _as_split(point: Point) -> Point:
+def as_split(point: Point) -> Point:
     """The point under the kernel that its library runs: another one, in other tiles, where the heuristic does not split the walk."""
     split = point.schedule.spec.split
     if split is None or not split.unsplit or fused_kernel(point, main_einsums(point), point.schedule.name).splits > 1:
@@ -177,7 +177,7 @@ def evaluate(point: Point, name: str, baseline: tuple[str, Number] | None = None
 
     baseline: (schedule name, latency in s) the speedup upper bound refers to; left out, the schedule itself.
     """
-    point = _as_split(point)
+    point = as_split(point)
     kernels = kernels_of(point)
     work = algorithm(point)
     floors = lower_bound(point, work)

@@ -6,7 +6,7 @@ memory run beside the whole kernel (form and constants of FlashAttention-class k
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import ceil, prod
 from typing import Any
@@ -80,10 +80,18 @@ def duration(
     return maximum(compute, drained) + exposed_memory * minimum(compute, memory_s) + fixed_s
 
 
-def fused_kernel(point: Point, einsums: tuple[Einsum, ...], name: str, walk: TileWalk | None = None, span_of: Span = makespan) -> Kernel:
+def fused_kernel(
+    point: Point,
+    einsums: tuple[Einsum, ...],
+    name: str,
+    walk: TileWalk | None = None,
+    span_of: Span = makespan,
+    watch: Callable[..., None] | None = None,
+) -> Kernel:
     """The tiled kernel that runs all of `einsums` in one walk.
 
-    walk: the tiles visited, left out as the mask has them; span_of: when the last CTA ends, as `makespan`.
+    walk: the tiles visited, left out as the mask has them; span_of: when the last CTA ends, as `makespan`; watch: told the grid and what
+    its CTAs are, as `attnsim.evaluate.launch.Grounds`.
 
     Raises:
         InfeasibleError: no tile for these sizes, a tile that does not fit, or a cascade that needs more passes than the walk makes.
@@ -127,6 +135,8 @@ def fused_kernel(point: Point, einsums: tuple[Einsum, ...], name: str, walk: Til
     batch_first = bool(loop.ranks) and loop.ranks[0] not in tile
     resident = (point.machine.processors, held.ctas, alone)
     span, total = call(grid_times, rounds, [*each], repeat, (longest_first, batch_first), resident, span_of)
+    if watch is not None:
+        watch(grid, work, rounds, repeat, each, walks, longest_first, batch_first, (held.ctas, alone))
     even = minimum(span, total / maximum(1, minimum(ctas, point.machine.processors)))
     if splits > 1 and spec.split is not None and spec.split.combine == "in-kernel":
         span += splits * schedule.constant(spec.constants.merge, point.context, 0.0)

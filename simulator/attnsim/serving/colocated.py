@@ -107,9 +107,9 @@ def step(asked: Question) -> Step:
     sent: Number = 0.0
     for layer in asked.model.layers:
         share = layer.count / asked.deployment.pp
-        for name, cost in _layer(asked, layer):
+        for name, cost in layer_kernels(asked, layer):
             parts[name] = parts.get(name, NOTHING) + cost.times(share)
-        for name, seconds, amount in _collectives(asked, layer):
+        for name, seconds, amount in layer_collectives(asked, layer):
             network[name] = network.get(name, 0.0) + seconds * share
             sent += amount * share
     words = ceil(asked.model.spec.vocabulary / asked.deployment.tp)
@@ -141,7 +141,8 @@ def _check(asked: Question) -> None:
         raise InfeasibleError(f"pp = {deployment.pp} stages for {model.depth} layers of {model.name}")
 
 
-def _layer(asked: Question, layer: Layer) -> Iterator[tuple[str, Cost]]:
+def layer_kernels(asked: Question, layer: Layer) -> Iterator[tuple[str, Cost]]:
+    """(kind of operator, cost) of the kernels of a layer on one device."""
     tp, machine, rows = asked.deployment.tp, asked.machine, asked.rows
     yield "norms", rowwise(machine, rows, asked.model.spec.hidden, "norm", asked.conditions).times(2)
     for matrix in fused(layer.of("attention"), asked.model.spec.hidden):
@@ -265,7 +266,7 @@ def core_cost(
     return core(machine, spec, requests, tokens, maximum(context, tokens), ACTIVATION, heads, groups, schedule, conditions, kept)
 
 
-def _collectives(asked: Question, layer: Layer) -> Iterator[tuple[str, Number, Number]]:
+def layer_collectives(asked: Question, layer: Layer) -> Iterator[tuple[str, Number, Number]]:
     """(name, seconds, bytes sent by a device) of what stands between the kernels of a layer."""
     deployment, machine, hidden = asked.deployment, asked.machine, asked.model.spec.hidden
     routed = next((matrix for matrix in layer.of("ffn") if matrix.experts > 1), None)

@@ -26,8 +26,9 @@ def run_afd(
     machines: tuple[Machine, Machine],
     prices: PriceProfile | None,
     schedule: Schedule | None = None,
+    watch: Callable[[Question], None] | None = None,
 ) -> ModelEstimate:
-    """Decoding with attention on the first machine and the FFN on the second.
+    """Decoding with attention on the first machine and the FFN on the second. watch: told the question that is answered.
 
     Raises:
         InfeasibleError: a prompt, a model that does not fit, or no batch that meets the target.
@@ -53,6 +54,8 @@ def run_afd(
             return InfeasibleError(Issue(text, path="batch"))
 
         raise refusal(told, spec.batch, spec.context, room)
+    if watch is not None:
+        watch(asked)
     found = afd.stages(asked)
     time = afd.tpot(asked, found)
     check_target(spec, asked.batch, time)
@@ -145,8 +148,9 @@ def run_offload(
     machines: tuple[Machine, Machine],
     prices: PriceProfile | None,
     schedule: Schedule | None = None,
+    watch: Callable[[offload.Question], None] | None = None,
 ) -> ModelEstimate:
-    """Decoding with everything but attention on the first machine, attention on the second.
+    """Decoding with everything but attention on the first machine, attention on the second. watch: told the question that is answered.
 
     Raises:
         InfeasibleError: a prompt, a model that does not fit, or no batch that meets the target.
@@ -179,6 +183,8 @@ def run_offload(
             return InfeasibleError(Issue(f"{text}; add devices of memory", path="batch"))
 
         raise refusal(told, spec.batch, spec.context, room)
+    if watch is not None:
+        watch(asked)
     turn = offload.turn(asked)
     tpot = offload.tpot(asked, turn)
     check_target(spec, asked.batch, tpot)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from attnsim.errors import InfeasibleError, Issue
@@ -28,8 +29,9 @@ def run_colocated(
     machine: Machine,
     prices: PriceProfile | None,
     schedule: Schedule | None = None,
+    watch: Callable[[Question], None] | None = None,
 ) -> ModelEstimate:
-    """A model in one phase on devices that each hold a share of all of it.
+    """A model in one phase on devices that each hold a share of all of it. watch: told the question that is answered.
 
     Raises:
         InfeasibleError: it does not fit, or no batch meets the target.
@@ -43,6 +45,8 @@ def run_colocated(
         raise _too_large(asked, limit, room)
     asked, step = (asked, colocated.step(asked)) if spec.batch is not None else _largest(spec, asked, minimum(room, MOST_REQUESTS))
     _check_target(spec, asked, step)
+    if watch is not None:
+        watch(asked)
     return _answer(spec, asked, step, prices, room)
 
 

@@ -231,7 +231,7 @@
         "ul",
         { class: "legend" },
         (data.power || []).map((roof) =>
-          h("li", { key: `power-${roof.name}` }, h("span", { class: "swatch dash" }), `left by ${roof.name}`),
+          h("li", { key: `power-${roof.name}` }, h("span", { class: "swatch dash" }), `within ${roof.name}`),
         ),
         data.kernels.some((kernel) => kernel.measured) ? h("li", { key: "hollow" }, "hollow: measured") : null,
         used.map((level) =>
