@@ -34,7 +34,7 @@ def test_generated_blocks_are_up_to_date(name: str) -> None:
 
 
 def test_python_call_runs(capsys: pytest.CaptureFixture[str]) -> None:
-    (code,) = (code for code in blocks("python") if "attnsim.run(" in code)
+    (code,) = (code for code in blocks("python") if "data = " in code)
     names: dict[str, object] = {}
     exec(compile(code, "README.md", "exec"), names)
     assert "h100_sxm" in capsys.readouterr().out

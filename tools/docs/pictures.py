@@ -13,6 +13,7 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 #: Figure -> the commands that draw it, the last of which writes it.
 PICTURES: Mapping[str, tuple[str, ...]] = {
     "roofline.svg": ("attnsim roofline llama3-8b-prefill llama3-8b-decode h100_sxm -o roofline.svg",),
+    "waves.svg": ("attnsim timeline llama3-8b-prefill h100_sxm -o waves.svg",),
     "mask.svg": ("attnsim mask llama3-8b-prefill --set sizes.P=512 --set sizes.M=512 --tile 64/32 -o mask.svg",),
     "neighborhood.svg": ("attnsim mask neighborhood.yaml b200 -o neighborhood.svg",),
     "epoch.svg": ("attnsim explain fusemax-bert-attention fusemax_cloud --epoch epoch.svg",),

@@ -205,7 +205,7 @@ def test_power_limits_are_dashed_and_measured_rates_hollow(blank: Any) -> None:
     (kernel,) = chart["kernels"]
     kernel["measured"] = {"flops_per_s": kernel["flops_per_s"] / 2, "ratio": 0.5}
     blank.evaluate("view => attnsim.renderAnswer(document.getElementById('place'), view)", view)
-    assert blank.locator("path.limited").count() == 1 and "left by 700 W, tensor bf16" in blank.locator(".roofline").inner_text()
+    assert blank.locator("path.limited").count() == 1 and "within 700 W, tensor bf16" in blank.locator(".roofline").inner_text()
     hollow = blank.locator(".series.hollow")
     assert hollow.locator("text").text_content() == "x 0.500" and hollow.locator("path.joint").count() == 1
     assert "0.500 x the predicted rate" in (hollow.locator(".point").get_attribute("aria-label") or "")
