@@ -137,11 +137,14 @@ def _queue(ends: Array, slots: int, costs: Array, count: Array, periods: int, to
 
 @njit(cache=True, nogil=True)
 def _lines(ends: Array, slots: int, costs: Array, count: Array, periods: int) -> None:
-    """CTAs one by one, from a line for each cost: starts never fall, so CTAs that cost the same end in the order they started."""
+    """CTAs one by one, from a line for each cost: starts never fall, so CTAs that cost the same end in the order they started.
+
+    Mostly the line that had the least end has the next one, too: the others are looked at again only when it has not.
+    """
     classes = len(costs)
     line, heads = np.empty((classes, slots), np.int64), np.full(classes, _NEVER, np.int64)
     first, held = np.zeros(classes, np.int64), np.zeros(classes, np.int64)
-    launched = 0
+    launched, out, least, other_least = 0, 0, _NEVER, -1
     for _ in range(periods):
         for run in range(classes):
             for _ in range(count[run]):
@@ -149,20 +152,30 @@ def _lines(ends: Array, slots: int, costs: Array, count: Array, periods: int) ->
                     end = launched + costs[run]
                     launched += 1
                 else:
-                    least = heads[0]
-                    for other in range(1, classes):
-                        least = min(least, heads[other])
-                    out = 0
-                    while heads[out] != least:
-                        out += 1
+                    if least > other_least:
+                        least = heads[0]
+                        for other in range(1, classes):
+                            least = min(least, heads[other])
+                        out = 0
+                        while heads[out] != least:
+                            out += 1
+                        heads[out] = _NEVER
+                        other_least = heads[0]
+                        for other in range(1, classes):
+                            other_least = min(other_least, heads[other])
+                    end = least + costs[run]
                     first[out] = first[out] + 1 if first[out] + 1 < slots else 0
                     held[out] -= 1
-                    heads[out] = line[out, first[out]] if held[out] else _NEVER
-                    end = least + costs[run]
+                    least = line[out, first[out]] if held[out] else _NEVER
+                    heads[out] = least
                 place = first[run] + held[run]
                 line[run, place if place < slots else place - slots] = end
                 if held[run] == 0:
                     heads[run] = end
+                    if run == out:
+                        least = end
+                    else:
+                        other_least = min(other_least, end)
                 held[run] += 1
     slot = 0
     for run in range(classes):
