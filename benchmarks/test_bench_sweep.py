@@ -12,8 +12,8 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from attnsim.api.documents import workload_document
-from attnsim.explore.scalar import Group
-from attnsim.explore.vector import answer_together
+from attnsim.explore.answer.scalar import Group
+from attnsim.explore.answer.vector import answer_together
 from attnsim.machine.load import load_machine
 from attnsim.serving import kernels
 

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from attnsim.api import run
     from attnsim.api.recommend import recommend
     from attnsim.evaluate.estimate import Report
-    from attnsim.explore.compare import compare
-    from attnsim.explore.front import pareto
+    from attnsim.explore.compare.compare import compare
+    from attnsim.explore.pareto.front import pareto
     from attnsim.explore.sweep import sweep
     from attnsim.explore.tune.tuning import tune
 
@@ -26,8 +26,8 @@ _HOMES = {
     "Report": "attnsim.api",
     "run": "attnsim.api",
     "recommend": "attnsim.api.recommend",
-    "compare": "attnsim.explore.compare",
-    "pareto": "attnsim.explore.front",
+    "compare": "attnsim.explore.compare.compare",
+    "pareto": "attnsim.explore.pareto.front",
     "sweep": "attnsim.explore.sweep",
     "tune": "attnsim.explore.tune.tuning",
 }

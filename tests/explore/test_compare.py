@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import attnsim
 from attnsim.errors import UsageError
 from attnsim.evaluate.estimate import Report
-from attnsim.explore.compare import Comparison, compare
+from attnsim.explore.compare.compare import Comparison, compare
 
 
 @cache

@@ -19,8 +19,8 @@ from sweep_fakes import FakePlan, evaluate, expected, killed_at_half, stamps
 
 from attnsim import __version__
 from attnsim.errors import InfeasibleError, MissingDataError, SpecError, UsageError
-from attnsim.explore import cluster
-from attnsim.explore.executors import Outcome, run_plan
+from attnsim.explore.execute import cluster
+from attnsim.explore.execute.executors import Outcome, run_plan
 
 distributed = pytest.importorskip("distributed")
 

@@ -14,8 +14,8 @@ from sweep_fakes import FakePlan, evaluate, expected, stamps
 
 from attnsim import __version__
 from attnsim.errors import SpecError, UsageError
-from attnsim.explore.dataset import Chunk, Header, changes, encode, open_dataset
-from attnsim.explore.executors import Outcome, run_plan
+from attnsim.explore.execute.executors import Outcome, run_plan
+from attnsim.explore.output.dataset import Chunk, Header, changes, encode, open_dataset
 
 PLAN = FakePlan(1000)
 ABOUT = {"axes": [{"fields": ["sizes.M"], "count": 1000, "values": "1..1000:+1"}], "filters": []}
@@ -147,7 +147,7 @@ def test_what_is_there_is_not_mixed_with_something_else(tmp_path: Path, name: st
 
 def test_another_version_is_another_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sweep(tmp_path / "out")
-    monkeypatch.setattr("attnsim.explore.executors.__version__", "9.9")
+    monkeypatch.setattr("attnsim.explore.execute.executors.__version__", "9.9")
     with pytest.raises(UsageError, match=rf"it holds another sweep: attnsim was {__version__}, is 9\.9$"):
         sweep(tmp_path / "out", FakePlan(1000, "d2"), resume=True)
 

@@ -19,13 +19,13 @@ from hypothesis import strategies as st
 from sweep_fakes import FakePlan, evaluate, expected, killed_at_half, stamps
 
 from attnsim.errors import InfeasibleError, SpecError, UsageError
-from attnsim.explore import executors
-from attnsim.explore.axes import vary
-from attnsim.explore.build import build_plan
-from attnsim.explore.dataset import Chunk
-from attnsim.explore.executors import Answer, Engine, Job, Outcome, check_executor, run_plan
-from attnsim.explore.local import run_local
-from attnsim.explore.sinks import Frames
+from attnsim.explore.execute import executors
+from attnsim.explore.execute.executors import Answer, Engine, Job, Outcome, check_executor, run_plan
+from attnsim.explore.execute.local import run_local
+from attnsim.explore.output.dataset import Chunk
+from attnsim.explore.output.sinks import Frames
+from attnsim.explore.plan.axes import vary
+from attnsim.explore.plan.build import build_plan
 
 
 def sweep(output: Path, plan: FakePlan, executor: str = "processes:2", **options: Any) -> Outcome:
@@ -118,7 +118,7 @@ def test_an_error_of_a_point_comes_back_as_it_was(tmp_path: Path) -> None:
 def test_workers_that_do_not_start_are_told(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(
-        "from pathlib import Path\nimport sweep_fakes\nfrom attnsim.explore.executors import run_plan\n"
+        "from pathlib import Path\nimport sweep_fakes\nfrom attnsim.explore.execute.executors import run_plan\n"
         "run_plan(sweep_fakes.FakePlan(10), 'processes:1', Path('out'), evaluate=sweep_fakes.evaluate)\n"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attnsim.explore.filter import FilterError, FilterField, parse_filter
+from attnsim.explore.plan.filter import FilterError, FilterField, parse_filter
 
 NUMBER, TEXT, FLAG = FilterField("number"), FilterField("text"), FilterField("flag")
 FIELDS = {

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 import attnsim
 from attnsim.errors import InfeasibleError, UsageError
-from attnsim.explore import sample, table
-from attnsim.explore.front import Front, pareto
+from attnsim.explore.output import sample, table
+from attnsim.explore.pareto.front import Front, pareto
 
 
 def sweep(count: int = 400, seed: int = 3) -> pa.Table:

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attnsim.explore import pareto
-from attnsim.explore.pareto import RunningFront, nondominated
+from attnsim.explore.pareto import dominance as pareto
+from attnsim.explore.pareto.dominance import RunningFront, nondominated
 
 # Few different values, so that ties in one objective and equal points are common.
 NUMBER = st.one_of(st.integers(0, 4).map(float), st.sampled_from([inf, -inf, 0.5, -0.0]), st.floats(allow_nan=False))

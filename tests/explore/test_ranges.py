@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from attnsim.errors import UsageError
-from attnsim.explore.ranges import MOST_VALUES, Listed, Stepped, read_series, series_of
+from attnsim.explore.plan.ranges import MOST_VALUES, Listed, Stepped, read_series, series_of
 
 
 def values(text: str) -> list[object]:

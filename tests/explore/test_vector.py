@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from attnsim.api.documents import workload_document
 from attnsim.evaluate.estimate import Estimate
-from attnsim.explore.scalar import Group, answer_one_by_one
-from attnsim.explore.vector import answer_together, answers_together
+from attnsim.explore.answer.scalar import Group, answer_one_by_one
+from attnsim.explore.answer.vector import answer_together, answers_together
 from attnsim.machine.load import load_machine
 
 FIELDS = [entry.name for entry in dataclasses.fields(Estimate) if entry.name not in ("assumptions", "kernels")]
@@ -199,3 +199,18 @@ def test_what_does_not_fit_says_so_in_the_words_it_has_alone() -> None:
     assert errors == answer_one_by_one(group, range(4))["error"]
     assert [error is None for error in errors] == [True, False, False, False]
     assert "inputs and outputs take" in errors[1] and "must divide" in errors[2]
+
+
+def test_masks_stored_in_blocks_larger_than_the_tiles() -> None:
+    """FlexAttention's blocks of 128 over its smaller tiles: walks of many points are cut as the walk of one."""
+    workload = {
+        "cascade": "attention-1pass",
+        "dtype": "bf16",
+        "mask": {"kind": "window", "left": 700, "right": 0},
+        "sizes": {"B": 2, "H": 8, "G": 8, "P": 512, "M": 512, "E": 128, "F": 128},
+    }
+    lengths = [300, 1024, 2000, 4096, 9000]
+    group = _group(workload, {"P": lengths, "M": lengths}, "a100_sxm_80gb", "flex-attention")
+    alone = answer_one_by_one(group, range(group.count))
+    assert alone["error"] == [None] * group.count
+    same(alone, answer_together(group), group.count)

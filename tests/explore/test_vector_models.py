@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from attnsim.api.documents import workload_document
-from attnsim.explore.scalar import Group, answer_one_by_one
-from attnsim.explore.vector import answer_together, answers_together
+from attnsim.explore.answer.scalar import Group, answer_one_by_one
+from attnsim.explore.answer.vector import answer_together, answers_together
 from attnsim.lanes import Lanes, OneByOne, Refused, quotient, refusal
 from attnsim.machine.load import load_machine
 from attnsim.serving.answer import ModelEstimate

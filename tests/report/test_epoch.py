@@ -15,7 +15,7 @@ from attnsim.evaluate.spatial.estimate import SpatialEstimate
 from attnsim.evaluate.spatial.steady import epoch, steady_limits
 from attnsim.machine.load import load_machine
 from attnsim.machine.spatial import SpatialMachine
-from attnsim.report.epoch import rows, save
+from attnsim.report.timeline.epoch import rows, save
 
 
 def estimate(schedule: str, arch: str = "fusemax_cloud", cascade: str = "attention-1pass", width: int = 64) -> SpatialEstimate:

@@ -13,8 +13,8 @@ import attnsim.report
 from attnsim import __version__
 from attnsim.errors import UsageError
 from attnsim.report import figures
-from attnsim.report.figure import render
-from attnsim.report.roofline import charts
+from attnsim.report.roofline.charts import charts
+from attnsim.report.roofline.figure import render
 from attnsim.validate import run_cases, score_measurements
 
 SMALL: dict[str, Any] = {"sizes": {"P": 512, "M": 512}}

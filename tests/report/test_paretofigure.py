@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from attnsim.errors import UsageError
-from attnsim.explore.front import Front, pareto
+from attnsim.explore.pareto.front import Front, pareto
 from attnsim.report.paretofigure import draw, render, save
 
 

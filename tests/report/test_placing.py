@@ -5,7 +5,7 @@ import math
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from attnsim.report.placing import Placer, box, overlap, spread
+from attnsim.report.drawing.placing import Placer, box, overlap, spread
 
 FRAME = box((50.0, 50.0), 100.0, 100.0)
 coordinate = st.floats(-50, 50)

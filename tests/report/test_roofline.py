@@ -12,9 +12,9 @@ from report_fakes import report, result
 import attnsim
 from attnsim.errors import UsageError
 from attnsim.report.export import to_json
-from attnsim.report.figure import MOST, draw, limits, render, save
-from attnsim.report.roofline import Chart, charts, rows
-from attnsim.report.timepanel import BAR
+from attnsim.report.roofline.charts import Chart, charts, rows
+from attnsim.report.roofline.figure import MOST, draw, limits, render, save
+from attnsim.report.roofline.timepanel import BAR
 
 DECODE: dict[str, Any] = {
     "dtype": "bf16",

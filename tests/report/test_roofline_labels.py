@@ -11,13 +11,13 @@ from report_fakes import report, result
 
 import attnsim
 from attnsim.machine.power import Power
-from attnsim.report.figure import draw, styled
-from attnsim.report.placing import box, overlap
-from attnsim.report.roofline import Chart, Diagonal, Kernel, Measured, PowerRoof, Roof, charts
-from attnsim.report.rooflinepanel import color_of, line_of
-from attnsim.report.roofs import Ceiling
-from attnsim.report.style import COLORS
-from attnsim.report.timepanel import FILLS, fills_of
+from attnsim.report.drawing.placing import box, overlap
+from attnsim.report.drawing.style import COLORS
+from attnsim.report.roofline.charts import Chart, Diagonal, Kernel, Measured, PowerRoof, Roof, charts
+from attnsim.report.roofline.figure import draw, styled
+from attnsim.report.roofline.ratepanel import color_of, line_of
+from attnsim.report.roofline.roofs import Ceiling
+from attnsim.report.roofline.timepanel import FILLS, fills_of
 
 SLACK = 0.5
 """Pixels that two neighbours may share: places are rounded."""

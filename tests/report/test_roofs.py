@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 import attnsim
 from attnsim.machine.load import load_machine
 from attnsim.machine.power import Power, sustained_gemm
-from attnsim.report.roofline import charts
-from attnsim.report.roofs import PowerRoof, ceilings_of, power_roofs_of
+from attnsim.report.roofline.charts import charts
+from attnsim.report.roofline.roofs import PowerRoof, ceilings_of, power_roofs_of
 
 
 def roof(tdp: float = 300.0, op: float = 400.0, each: float = 1e-10, exponent: float = 1.0, shared: float = 0.0) -> PowerRoof:

@@ -6,8 +6,8 @@ import pytest
 
 import attnsim
 from attnsim.errors import SpecError, UsageError
-from attnsim.report.roofline import charts, rows
-from attnsim.report.timings import parse_where, ranges, read_timings
+from attnsim.report.roofline.charts import charts, rows
+from attnsim.report.roofline.timings import parse_where, ranges, read_timings
 
 HEADER = (
     "kernel,direction,dtype,batch,heads_q,heads_kv,seqlen_q,seqlen_kv,head_dim,head_dim_v,causal,window,operation,m,n,devices,bytes,time_us"

@@ -15,8 +15,8 @@ import attnsim
 from attnsim.errors import AttnsimError, UsageError
 from attnsim.evaluate.estimate import Estimate, Report
 from attnsim.evaluate.layer import LayerEstimate
-from attnsim.report.trace import save, trace
-from attnsim.report.traceevents import Events, busy_s
+from attnsim.report.timeline.events import Events, busy_s
+from attnsim.report.timeline.trace import save, trace
 from attnsim.spec import library
 
 SCHEMA = json.loads((Path(__file__).resolve().parents[2] / "schema" / "chrome-trace.schema.json").read_text(encoding="utf-8"))

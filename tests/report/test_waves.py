@@ -14,8 +14,8 @@ import pytest
 import attnsim
 from attnsim.errors import UsageError
 from attnsim.evaluate.estimate import Report
-from attnsim.report import stages, waves
-from attnsim.report.waves import Waves, draw, rows, save, waves_of
+from attnsim.report.timeline import stages, waves
+from attnsim.report.timeline.waves import Waves, draw, rows, save, waves_of
 from attnsim.serving.timeline import timeline
 
 

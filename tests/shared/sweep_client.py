@@ -7,7 +7,7 @@ from pathlib import Path
 
 import sweep_fakes
 
-from attnsim.explore.executors import run_plan
+from attnsim.explore.execute.executors import run_plan
 
 if __name__ == "__main__":
     executor, output, count, chunk, delay_s = sys.argv[1:]

@@ -127,8 +127,8 @@ def _question(doc: Document) -> tuple[list[Issue], str]:
 
 
 def _sweep(doc: Document) -> tuple[list[Issue], str]:
-    from attnsim.explore.build import build_plan
-    from attnsim.explore.request import read_request
+    from attnsim.explore.plan.build import build_plan
+    from attnsim.explore.plan.request import read_request
 
     asked = read_request(doc)
     with asked.placed():

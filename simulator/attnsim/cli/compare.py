@@ -102,7 +102,7 @@ def _answer_in(word: str) -> Mapping[str, Any] | None:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else " ".join(str(error).split())
         raise UsageError(f"cannot read {word!r}: {reason}") from None
-    from attnsim.explore.compare import is_answer
+    from attnsim.explore.compare.compare import is_answer
 
     if is_answer(data):
         return dict(data)

@@ -75,7 +75,7 @@ def _draw_epoch(report: Report | None, path: Path) -> None:
     if report is None or report.machine.kind != "spatial":
         raise UsageError("--epoch draws the stage plan of a schedule for PE arrays: name a workload and a machine such as fusemax_cloud")
     from attnsim import __version__
-    from attnsim.report.epoch import save
+    from attnsim.report.timeline.epoch import save
 
     data = save(report.results[0], report.arch_name, path, __version__)
     narrate(f"wrote {path} and {data}")

@@ -20,7 +20,7 @@ from attnsim.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from attnsim.explore.front import Front
+    from attnsim.explore.pareto.front import Front
 
 
 @cli_command(
@@ -61,7 +61,7 @@ def command(
     colour of the points, more have a panel each. Points with an error, or without a value of an objective, are left out and counted.
     """
     check_writable(output)
-    from attnsim.explore.front import pareto
+    from attnsim.explore.pareto.front import pareto
 
     front = pareto(sweep, minimize, maximize, where=where, by=by)
     listed = front if top is None else front.top(top)

@@ -46,13 +46,13 @@ def command(
     if measurements is not None and len(archs) > 1:
         raise UsageError(f"measurements are of one machine; name one of {', '.join(archs)}")
     import attnsim
-    from attnsim.report.figure import MOST, save
-    from attnsim.report.roofline import charts
+    from attnsim.report.roofline.charts import charts
+    from attnsim.report.roofline.figure import MOST, save
 
     reports = [attnsim.run(workload, arch, schedule=schedule, sets=sets) for arch in archs for workload in workloads]
     timings = []
     if measurements is not None:
-        from attnsim.report.timings import parse_where, read_timings
+        from attnsim.report.roofline.timings import parse_where, read_timings
 
         if not workloads and (schedule is not None or sets):
             raise UsageError("--schedule and --set change workloads; the rows of measurements name their own")

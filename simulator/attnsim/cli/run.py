@@ -65,7 +65,7 @@ def command(
 
         deliver(report_csv(report.to_dict()), output)
     if trace is not None:
-        from attnsim.report.trace import save
+        from attnsim.report.timeline.trace import save
 
         count = save(report, Path(trace), _command(workload, arch, schedule, sets))
         narrate(f"wrote {trace}: {count} events; open it in ui.perfetto.dev or chrome://tracing")

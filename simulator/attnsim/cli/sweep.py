@@ -14,10 +14,10 @@ from attnsim.cli.progress import PointsProgress, duration
 from attnsim.errors import UsageError
 
 if TYPE_CHECKING:
-    from attnsim.explore.axes import Axis
-    from attnsim.explore.local import Outcome
-    from attnsim.explore.plan import Plan
-    from attnsim.explore.request import Request
+    from attnsim.explore.execute.local import Outcome
+    from attnsim.explore.plan.axes import Axis
+    from attnsim.explore.plan.plan import Plan
+    from attnsim.explore.plan.request import Request
 
 
 @cli_command(
@@ -85,8 +85,8 @@ def command(
     plan = _plan(names, _axes(varied, zips), filters, schedule, sets, only, columns, yes)
     with PointsProgress(plan.count) as progress:
         if stdout:
-            from attnsim.explore.local import run_local
-            from attnsim.explore.sinks import Stream
+            from attnsim.explore.execute.local import run_local
+            from attnsim.explore.output.sinks import Stream
 
             done: Outcome | None = run_local(plan, Stream(lambda rows: click.echo(rows, nl=False), format_ or "csv"), progress, chunk)
         else:
@@ -108,7 +108,7 @@ def _check_options(stdout: bool, executor: str, chunk: int | None, resume: bool,
 
 
 def _axes(varied: tuple[str, ...], zips: tuple[str, ...]) -> list[Axis]:
-    from attnsim.explore.axes import vary, zipped
+    from attnsim.explore.plan.axes import vary, zipped
 
     axes = [vary(*_assigned(text, "--vary")) for text in varied]
     if zips:
@@ -136,9 +136,9 @@ def _plan(
     columns: str | None,
     yes: bool,
 ) -> Plan:
-    from attnsim.explore.build import build_plan
-    from attnsim.explore.plan import MOST_POINTS
-    from attnsim.explore.request import ONLY
+    from attnsim.explore.plan.build import build_plan
+    from attnsim.explore.plan.plan import MOST_POINTS
+    from attnsim.explore.plan.request import ONLY
 
     chosen = [name.strip() for name in (columns or "").split(",") if name.strip()]
     most = None if yes else MOST_POINTS
@@ -166,7 +166,7 @@ def _request(names: tuple[str, ...]) -> Request | None:
     kinds: Any = {kind_of_file(Path(names[0]))} if is_path(names[0]) else {kind for kind, _ in named(names[0])}
     if "workload" in kinds and "sweep" not in kinds:
         return None
-    from attnsim.explore.request import read_request
+    from attnsim.explore.plan.request import read_request
     from attnsim.spec.library import load
 
     return read_request(load("sweep", names[0]))

@@ -33,7 +33,7 @@ def command(workload: str, arch: str, schedule: str | None, sets: tuple[str, ...
         raise UsageError(f"cannot draw {output!r}: end the name in {', '.join(FIGURES)}")
     check_writable(output)
     import attnsim
-    from attnsim.report.waves import save
+    from attnsim.report.timeline.waves import save
 
     data = save(attnsim.run(workload, arch, schedule=schedule, sets=sets), Path(output), attnsim.__version__)
     narrate(f"wrote {output} and {data}")

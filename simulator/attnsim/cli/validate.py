@@ -64,7 +64,7 @@ def command(
     for path in (output, page, figure):
         check_writable(path)
     if figure is not None:
-        from attnsim.report.figure import check_ending
+        from attnsim.report.roofline.figure import check_ending
 
         check_ending(Path(figure))
     from attnsim.validate import run_cases, score_measurements

@@ -119,7 +119,12 @@ def _in_blocks(point: Point, mask: Mask, row: Tile, pack: int, walk: Any) -> Any
     if rows == across == 1:
         return walk
     stored = call(type(mask).walk, mask, point.sizes[point.query], point.sizes[point.key], sides[0], sides[1], pack)
-    return call(TileWalk.within, walk, stored, rows, across)
+    return call(_within, walk, stored, rows, across)
+
+
+def _within(walk: Any, stored: Any, rows: int, across: int) -> Any:
+    """One function for the walks of one point and of many, which have a method each."""
+    return walk.within(stored, rows, across)
 
 
 def _masking(point: Point, mask: Mask, walk: Any) -> Literal["partial", "visited", "none"]:

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 from attnsim import __version__
 from attnsim.api.documents import Ref, changed
 from attnsim.errors import UsageError
-from attnsim.explore.axes import listed, vary, zipped
-from attnsim.explore.build import build_plan
-from attnsim.explore.local import Outcome, Progress, run_local
-from attnsim.explore.plan import MOST_POINTS, Plan
-from attnsim.explore.ranges import Series, Stepped
-from attnsim.explore.request import ONLY, read_request
-from attnsim.explore.sinks import File, Frames, form_of
+from attnsim.explore.execute.local import Outcome, Progress, run_local
+from attnsim.explore.output.sinks import File, Frames, form_of
+from attnsim.explore.plan.axes import listed, vary, zipped
+from attnsim.explore.plan.build import build_plan
+from attnsim.explore.plan.plan import MOST_POINTS, Plan
+from attnsim.explore.plan.ranges import Series, Stepped
+from attnsim.explore.plan.request import ONLY, read_request
 from attnsim.spec import library
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def run_to(
         return run_local(plan, File(output, form, plan.schema, described), progress, chunk)
     if form != "parquet":
         raise UsageError(f"{'--resume' if resume else f'executor {executor}'} writes Parquet; use -o FILE.parquet, or a folder")
-    from attnsim.explore.executors import run_plan
+    from attnsim.explore.execute.executors import run_plan
 
     done = run_plan(plan, executor, output, chunk=chunk, resume=resume, progress=progress, about=described)
     return Outcome(done.rows, done.refused, done.why)

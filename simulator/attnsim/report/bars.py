@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from attnsim.errors import UsageError
 from attnsim.evaluate.render import digits3
-from attnsim.report.figure import COLORS, FAINT, INK
-from attnsim.report.page import HEAD, LABEL, LEGEND, SMALL, SUBTITLE, TICK, TITLE, bold_width, text_width
+from attnsim.report.drawing.page import HEAD, LABEL, LEGEND, SMALL, SUBTITLE, TICK, TITLE, bold_width, text_width
+from attnsim.report.roofline.figure import COLORS, FAINT, INK
 from attnsim.units import UNITS, format_quantity
 
 if TYPE_CHECKING:

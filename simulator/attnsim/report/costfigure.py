@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from attnsim.errors import UsageError
-from attnsim.report.axes import DOT, beside, dot_box, end_labels, frame, handle, pixel_of, placer_of
 from attnsim.report.cost import CostPoint, CostTable, Resource, distinct
+from attnsim.report.drawing.axes import DOT, beside, dot_box, end_labels, frame, handle, pixel_of, placer_of
+from attnsim.report.drawing.page import HEADING, LABEL, RIGHT, Page, text_width
+from attnsim.report.drawing.placing import Point
 from attnsim.report.export import write_files
-from attnsim.report.figure import COLORS, INK, LineStyle, check_ending, figure_bytes
-from attnsim.report.page import HEADING, LABEL, RIGHT, Page, text_width
-from attnsim.report.placing import Point
+from attnsim.report.roofline.figure import COLORS, INK, LineStyle, check_ending, figure_bytes
 from attnsim.spec.span import count_text
 
 if TYPE_CHECKING:

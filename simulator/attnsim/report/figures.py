@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from attnsim.api.documents import Ref
     from attnsim.api.tiling import Tiles
     from attnsim.evaluate.estimate import Report
-    from attnsim.explore.front import Front
+    from attnsim.explore.pareto.front import Front
     from attnsim.report.bars import Bar
     from attnsim.report.cost import CostTable
     from attnsim.report.costfigure import Against
@@ -39,14 +39,14 @@ class Shown:
 
     def render(self, format_: str) -> bytes:
         """The figure as bytes of an SVG, PDF or PNG file; the same inputs give the same bytes."""
-        from attnsim.report.figure import figure_bytes
+        from attnsim.report.roofline.figure import figure_bytes
 
         return figure_bytes(self.make, format_, self.dpi)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the figure (SVG, PDF or PNG by the path's ending), whole or not at all. Raises: UsageError for another ending."""
         from attnsim.report.export import write_files
-        from attnsim.report.figure import check_ending
+        from attnsim.report.roofline.figure import check_ending
 
         file = Path(path)
         check_ending(file)
@@ -69,8 +69,8 @@ def show(figure: Figure | Callable[[], Figure]) -> Shown:
 
 def roofline(*reports: Report) -> Shown:
     """Kernels under the roofs of their machines, and the time of each resource. Raises: UsageError for what has no roofline."""
-    from attnsim.report.figure import draw
-    from attnsim.report.roofline import charts
+    from attnsim.report.roofline.charts import charts
+    from attnsim.report.roofline.figure import draw
 
     found = charts(reports)
     return Shown(lambda: draw(found, __version__))
@@ -130,7 +130,7 @@ def picture(found: Picture) -> Shown:
 def epoch(report: Report) -> Shown:
     """Which PE array works on which Einsum when, in one steady-state epoch. Raises: UsageError for a machine of another kind."""
     from attnsim.evaluate.spatial.steady import epoch as steady
-    from attnsim.report.epoch import draw
+    from attnsim.report.timeline.epoch import draw
 
     if report.machine.kind != "spatial":
         raise UsageError(f"{report.arch_name} has no PE arrays; an epoch is drawn of machines such as fusemax_cloud")

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Literal
 
 from attnsim.errors import UsageError
 from attnsim.evaluate.render import whole
-from attnsim.report.axes import dot_box, end_labels, frame, handle, pixel_of, placer_of
-from attnsim.report.figure import COLORS, FAINT, INK
-from attnsim.report.page import LABEL, PANEL_WIDTH, TITLE, Page, bold_width, text_width
+from attnsim.report.drawing.axes import dot_box, end_labels, frame, handle, pixel_of, placer_of
+from attnsim.report.drawing.page import LABEL, PANEL_WIDTH, TITLE, Page, bold_width, text_width
+from attnsim.report.roofline.figure import COLORS, FAINT, INK
 from attnsim.spec.span import count_text
 from attnsim.units import format_quantity
 

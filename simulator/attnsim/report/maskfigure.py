@@ -17,8 +17,8 @@ from attnsim.errors import UsageError
 from attnsim.evaluate.render import percent, whole
 from attnsim.mask.tilemap import Order, TileClass, TileMap
 from attnsim.report.export import write_files
-from attnsim.report.figure import COLORS, FAINT, INK, check_ending, figure_bytes
 from attnsim.report.maskmap import NAMES, Panel, Picture, classes, counts_text, tiles_text
+from attnsim.report.roofline.figure import COLORS, FAINT, INK, check_ending, figure_bytes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from attnsim.report.export import write_files
-from attnsim.report.figure import figure_bytes
 from attnsim.report.htmlpage import Drawing, Section, Table, html_page
+from attnsim.report.roofline.figure import figure_bytes
 from attnsim.report.scatter import Dot, draw, inline_svg
 from attnsim.validate.baselines import BaselineScore
 from attnsim.validate.machinecase import MISFIT, MachineScore

@@ -14,12 +14,12 @@ import numpy as np
 
 from attnsim.errors import UsageError
 from attnsim.evaluate.render import whole
-from attnsim.explore.front import OVERALL, Front, Objective
+from attnsim.explore.pareto.front import OVERALL, Front, Objective
 from attnsim.explore.shown import label, shown, unit
-from attnsim.report.axes import beside, dot_box, frame, handle, pixel_of, placer_of
+from attnsim.report.drawing.axes import beside, dot_box, frame, handle, pixel_of, placer_of
+from attnsim.report.drawing.page import HEADING, LABEL, PANEL_HEIGHT, PANEL_WIDTH, RIGHT, TICK, Page, text_width
 from attnsim.report.export import to_csv, write_files
-from attnsim.report.figure import COLORS, FAINT, INK, check_ending, figure_bytes
-from attnsim.report.page import HEADING, LABEL, PANEL_HEIGHT, PANEL_WIDTH, RIGHT, TICK, Page, text_width
+from attnsim.report.roofline.figure import COLORS, FAINT, INK, check_ending, figure_bytes
 from attnsim.spec.span import count_text
 from attnsim.units import format_quantity
 

@@ -8,9 +8,9 @@ from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from attnsim.report.drawing.page import PANEL_WIDTH, Page, text_width
 from attnsim.report.export import write_files
-from attnsim.report.figure import COLORS, FAINT, INK, check_ending, figure_bytes
-from attnsim.report.page import PANEL_WIDTH, Page, text_width
+from attnsim.report.roofline.figure import COLORS, FAINT, INK, check_ending, figure_bytes
 from attnsim.units import format_quantity
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import Any
 from attnsim.errors import UsageError
 from attnsim.evaluate.estimate import Report
 from attnsim.report.html.parts import Part
-from attnsim.report.roofline import charts, level_label
+from attnsim.report.roofline.charts import charts, level_label
 
 
 def roofline_views(reports: Sequence[Report], measured: Sequence[Any] = ()) -> tuple[list[Part], list[str]]:

@@ -1,0 +1,1 @@
+"""Where the chunks of a sweep are computed: this process, several, a cluster."""

@@ -1,0 +1,1 @@
+"""Points that no other point dominates; `front.pareto` is `attnsim.pareto`."""

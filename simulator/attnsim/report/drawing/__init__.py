@@ -1,0 +1,1 @@
+"""What all figures share: colours, pages, axes, and labels that never lie over one another."""

@@ -1,0 +1,1 @@
+"""Rooflines: what they show as data, and the figure."""
