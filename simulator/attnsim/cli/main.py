@@ -30,6 +30,7 @@ COMMANDS: dict[str, str] = {
     "tune": "Search tiles, CTAs, splits and order of a schedule, or a mapping on PE arrays.",
     "roofline": "Draw workloads under the roofs of machines (SVG, PDF or PNG).",
     "cost": "What a token of models costs, against context or size; as a figure, too.",
+    "serve": "Explore answers in a browser: fields to change, answers that follow.",
     "mask": "Draw a mask with its tiles: full, partial and skipped.",
     "list": "List machines, workloads, cascades, schedules, models, price profiles, sweeps.",
     "prices": "What a unit of price buys of each machine of a price profile.",

@@ -1,0 +1,54 @@
+"""How large a question may be: texts, the things in them, and numbers. Whatever passes is answered or refused in a few seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from attnsim.errors import Issue, SpecError
+from attnsim.spec.scan import Loc
+from attnsim.spec.yaml import Document, parse_yaml
+
+MOST_BODY: Final = 256 * 1024  #: bytes of a request
+MOST_TEXT: Final = 64 * 1024  #: characters of a spec written out; the largest file of the library has less than half of that
+MOST_NAME: Final = 100  #: characters of a library name
+MOST_SET: Final = 4096  #: characters of one FIELD=VALUE
+MOST_SETS: Final = 64
+MOST_THINGS: Final = 4000  #: keys and list items of a spec
+MOST_CHARACTERS: Final = 2000  #: of one string in a spec
+MOST_NUMBER: Final = 10**18  #: of a number in a spec; a size is far below, and products of a few of them stay finite
+MOST_ISSUES: Final = 25  #: that are sent back
+MOST_MESSAGE: Final = 600  #: characters of one of them
+
+
+def document_of(text: str, file: str) -> Document:
+    """The document a text is, as the loader of files reads it. Raises SpecError: a mistake in it, or more in it than is read here."""
+    document = parse_yaml(text, file)
+    check_document(document)
+    return document
+
+
+def check_document(document: Document) -> None:
+    """Raises SpecError for a document with too many or too large things in it."""
+    count = 0
+    for loc, value in _things(document.data, ()):
+        count += 1
+        if count > MOST_THINGS:
+            raise SpecError(Issue(f"holds more than {MOST_THINGS} keys and items, the most that are read here", document.file))
+        if isinstance(value, str) and len(value) > MOST_CHARACTERS:
+            raise SpecError(document.issue(loc, f"is a text of {len(value)} characters; at most {MOST_CHARACTERS} are read here"))
+        if isinstance(value, int | float) and abs(value) > MOST_NUMBER:
+            raise SpecError(document.issue(loc, f"is larger than {MOST_NUMBER:.0e}, the largest number that is read here"))
+
+
+def _things(value: Any, loc: Loc) -> Iterator[tuple[Loc, Any]]:
+    """Everything in a value with its place; keys count as text there."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield (*loc, key), key
+            yield from _things(item, (*loc, key))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _things(item, (*loc, index))
+    else:
+        yield loc, value
