@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from attnsim.api.documents import Ref, question, workload_document, workload_spec
 from attnsim.api.kernel import run_kernel
 from attnsim.api.processors import resolve
-from attnsim.evaluate.estimate import Report
+from attnsim.evaluate.estimate import Asked, Report
 from attnsim.spec.serving import ModelWorkload
 from attnsim.spec.workload import LayerWorkload
 from attnsim.spec.yaml import validate
@@ -29,6 +30,11 @@ def run(workload: Ref, arch: Ref, schedule: Ref | None = None, *, sets: Sequence
     Raises:
         SpecError: a mistake in a file, dict or override. InfeasibleError: it cannot run there. UsageError: a text in `sets` without "=".
     """
+    report = _answered(workload, arch, schedule, sets, overrides)
+    return replace(report, asked=Asked(workload, arch, schedule, tuple(sets), overrides))
+
+
+def _answered(workload: Ref, arch: Ref, schedule: Ref | None, sets: Sequence[str], overrides: Mapping[str, Any]) -> Report:
     document, machine, schedule = question(workload, arch, schedule, sets, overrides)
     if document.data.get("kind") == "model":
         from attnsim.api.model import run_model

@@ -115,10 +115,22 @@ class Told(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """The arguments of `attnsim.run` that led to a report, as they were given."""
+
+    workload: Any
+    arch: Any
+    schedule: Any = None
+    sets: tuple[str, ...] = ()
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """What `attnsim.run` returns; its repr is the table the command line prints.
 
     results: an Estimate (processors) or a SpatialEstimate (PE arrays) for a kernel; for a layer its LayerEstimate, then one of every step.
+    asked: the question, None for a report that was not made by `attnsim.run`.
     """
 
     workload_name: str
@@ -127,6 +139,7 @@ class Report:
     results: tuple[Any, ...]
     assumptions: tuple[str, ...]
     digests: Callable[[], tuple[str, str]] = field(repr=False)
+    asked: Asked | None = field(default=None, repr=False, compare=False)
 
     @property
     def workload_sha256(self) -> str:

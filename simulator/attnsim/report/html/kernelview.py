@@ -1,0 +1,178 @@
+"""A kernel's answer, on processors or on PE arrays, and a layer's: facts, bars and tables."""
+
+from __future__ import annotations
+
+from math import isclose
+from typing import Any
+
+from attnsim.evaluate.estimate import Answer, Estimate, KernelAnswer, Report
+from attnsim.evaluate.layer import LayerEstimate
+from attnsim.evaluate.render import tile_text
+from attnsim.evaluate.spatial.estimate import SpatialEstimate
+from attnsim.machine.spatial import SpatialMachine
+from attnsim.report.html.parts import Part, bars, column, fact, table, words
+
+
+def kernel_view(report: Report, result: Answer) -> Part:
+    """One entry of `results`."""
+    view: Part = {
+        "name": result.name,
+        "kind": result.kind,
+        "schedule": result.schedule,
+        "dtype": result.dtype,
+        "sizes": dict(result.sizes),
+        "latency_s": result.latency_s,
+        "lower_bound_s": result.lower_bound_s,
+        "headroom": result.latency_s / result.lower_bound_s if result.lower_bound_s else None,
+        "bound": result.bound,
+        "flops": float(result.flops),
+        "energy_j": result.energy_j,
+        "facts": _facts(report, result),
+        "time": bars(
+            "Time by resource", "s", result.time_by_resource_s, result.latency_s, result.bound,
+            "How long each resource is busy, beside the latency of the whole. Resources work at the same time, so these do not add up.",
+        ),
+        "bytes": _bytes(result),
+        "flops_by_unit": bars("FLOPs by unit", "FLOP", {name: float(work) for name, work in result.flops_by_unit.items()}),
+        "tables": [],
+    }  # fmt: skip
+    if isinstance(result, KernelAnswer):
+        view["cascade"], view["direction"] = result.cascade, result.direction
+    view["tables"] = _tables(report, result)
+    return view
+
+
+def _facts(report: Report, result: Answer) -> list[Part]:
+    machine = report.machine
+    achieved = result.flops / result.latency_s
+    note = ""
+    formats = {kernel.dtype for kernel in result.kernels} if isinstance(result, Estimate) else {result.dtype}
+    if isinstance(result, KernelAnswer) and formats == {result.dtype}:
+        peak = machine.peak_flops(result.dtype)
+        note = f"of {_rate(peak)} peak for {result.dtype}"
+    floor = max(result.lower_bound_by_resource_s.items(), key=lambda item: item[1], default=("", 0.0))[0]
+    facts = [
+        fact("latency", result.latency_s, "s", f"bound by {result.bound}"),
+        fact("achieved", achieved, "FLOP/s", note),
+        fact("lower bound", result.lower_bound_s, "s", f"set by {floor}; no kernel can be faster"),
+    ]
+    if note:
+        facts.insert(2, fact("of the peak", achieved / peak, "percent", "achieved / peak"))
+    if result.lower_bound_s:
+        headroom = result.latency_s / result.lower_bound_s
+        facts.append(fact("headroom", headroom, "ratio", "latency / lower bound"))
+        if isinstance(result, KernelAnswer) and not isclose(headroom, result.speedup_upper_bound, rel_tol=1e-9):
+            facts.append(fact("speedup at most", result.speedup_upper_bound, "ratio", f"{result.baseline} / lower bound"))
+    facts.append(fact("energy", result.energy_j, "J", f"{_watts(result)} on average"))
+    facts += [fact(f"passes over {rank}", count, "count", "counted from the equations") for rank, count in result.passes.items()]
+    facts.append(fact("footprint", result.footprint_bytes, "B", "held in memory"))
+    if isinstance(result, KernelAnswer):
+        facts.append(fact("clock", result.clock_hz, "Hz"))
+    return facts
+
+
+def _rate(flops_per_s: float) -> str:
+    from attnsim.units import format_quantity
+
+    return format_quantity(flops_per_s, "FLOP/s")
+
+
+def _watts(result: Answer) -> str:
+    from attnsim.units import format_quantity
+
+    return format_quantity(result.energy_j / result.latency_s, "W")
+
+
+def _bytes(result: Answer) -> list[Part]:
+    """Traffic by level; of every tensor what is read and written there, most first."""
+    by_tensor = result.bytes_by_tensor if isinstance(result, KernelAnswer) else {}
+    levels = []
+    for level, total in result.bytes.items():
+        tensors = [
+            {"name": name, "read": float(moved.get("read", 0)), "write": float(moved.get("write", 0))}
+            for name, moved in by_tensor.get(level, {}).items()
+        ]
+        tensors.sort(key=lambda tensor: (-(tensor["read"] + tensor["write"]), tensor["name"]))
+        levels.append({"level": level, "total": float(total), "intensity": result.flops / total if total else None, "tensors": tensors})
+    return levels
+
+
+def _tables(report: Report, result: Answer) -> list[Part]:
+    tables = []
+    if isinstance(result, LayerEstimate):
+        rows = [(name, seconds, seconds * result.layers / result.latency_s) for name, seconds in result.steps.items()]
+        note = f"of each of {result.layers} layers" if result.layers > 1 else ""
+        tables.append(table("Steps", [column("step"), column("time", "s"), column("of latency", "percent")], rows, note))
+    if isinstance(result, Estimate):
+        tables.append(_kernels(report, result))
+    if isinstance(result, SpatialEstimate):
+        tables += _spatial(result)
+    if isinstance(result, KernelAnswer):
+        kinds = sorted(result.ops_by_kind.items(), key=lambda item: (-item[1], item[0]))
+        tables.append(table("Operations by kind", [column("kind"), column("operations", "OP")], kinds, "a mac is one operation, two FLOPs"))
+    if isinstance(result, Estimate) and result.end_to_end:
+        tables.append(table("End to end", [column(""), column("", "ratio")], [(words(k), v) for k, v in result.end_to_end.items()]))
+    if result.mask:
+        tables.append(_mask(result))
+    return tables
+
+
+def _kernels(report: Report, result: Estimate) -> Part:
+    machine = report.machine
+    assert not isinstance(machine, SpatialMachine)
+    columns = [
+        column("kernel"), column("time", "s"), column("of latency", "percent"), column("bound"), column("tile"), column("CTAs", "count"),
+        column(f"per {machine.processor_name}", "count"), column("limited by"), column("waves", "ratio"), column("splits", "count"),
+    ]  # fmt: skip
+    rows = [
+        (
+            kernel.name, kernel.latency_s, kernel.latency_s / result.latency_s, kernel.bound, tile_text(kernel.tile), kernel.ctas,
+            kernel.ctas_per_processor, kernel.limiter, kernel.waves, kernel.splits,
+        )
+        for kernel in result.kernels
+    ]  # fmt: skip
+    return table("Kernels", columns, rows)
+
+
+def _spatial(result: SpatialEstimate) -> list[Part]:
+    phases = [
+        column("phase"), column("time", "s"), column("compute", "s"), column("memory", "s"), column("buffer", "s"), column("bound"),
+        column("stages", "count"), column("tiles", "count"), column("rows kept", "count"), column("held", "B"), column("spilled", "percent"),
+    ]  # fmt: skip
+    rows = [
+        (
+            phase.name, phase.latency_s, phase.compute_s, phase.memory_s, phase.buffer_s, phase.bound, len(phase.stages), phase.tiles or None,
+            phase.row_block, phase.held_bytes, phase.spilled,
+        )
+        for phase in result.phases
+    ]  # fmt: skip
+    arrays = list(dict.fromkeys(array for used in result.utilization_by_einsum.values() for array in used))
+    tables = [table("Phases", phases, rows)]
+    stages = [
+        (phase.name, number, stage.cycles, ", ".join(f"{einsum} on {array}" for array, busy in stage.busy.items() for einsum in busy))
+        for phase in result.phases
+        for number, stage in enumerate(phase.stages, 1)
+    ]
+    stage_columns = [column("phase"), column("stage", "count"), column("cycles", "ratio"), column("Einsums")]
+    tables.append(table("Stages", stage_columns, stages, "Einsums of a stage run at the same time"))
+    if result.utilization_by_einsum:
+        used = [(einsum, *(of.get(array) for array in arrays)) for einsum, of in result.utilization_by_einsum.items()]
+        tables.append(table("Utilization by Einsum", [column("Einsum"), *(column(array, "percent") for array in arrays)], used))
+    parts = sorted(((name, joule) for name, joule in result.energy_by_part_j.items() if joule), key=lambda item: -item[1])
+    shares = [(name, joule, joule / result.energy_j) for name, joule in parts]
+    tables.append(table("Energy by part", [column("part"), column("energy", "J"), column("of all", "percent")], shares))
+    area = sum(result.area_m2.values())
+    if area:
+        measured = [(name, part, part / area) for name, part in result.area_m2.items() if part]
+        tables.append(table("Area", [column("part"), column("area", "m^2"), column("of all", "percent")], measured))
+    return tables
+
+
+def _mask(result: Answer) -> Part:
+    """The mask in numbers; what holds for a kind of mask alone follows with its own name."""
+    facts: dict[str, Any] = dict(result.mask)
+    facts.pop("by_head", None)
+    facts.pop("kind", None)
+    title = str(facts.pop("description", ""))
+    rows = [(words(name), "yes" if value is True else "no" if value is False else value) for name, value in facts.items()]
+    return table("Mask", [column(title), column("", "ratio")], rows)

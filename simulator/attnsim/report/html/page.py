@@ -1,0 +1,42 @@
+"""The report: answers as one HTML file that holds everything it needs and asks nobody."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from html import escape
+from typing import Any
+
+from attnsim import __version__
+from attnsim.evaluate.estimate import Report
+from attnsim.report.html.assets import digest, script, style
+from attnsim.report.html.views import answer_view
+
+START = 'attnsim.renderReport(document.getElementById("report"), JSON.parse(document.getElementById("data").textContent));'
+
+
+def report_page(reports: Report | Sequence[Report]) -> str:
+    """Reports of `attnsim.run` as a self-contained HTML page; the same reports give the same text."""
+    answers = [answer_view(report) for report in ([reports] if isinstance(reports, Report) else reports)]
+    titles = list(dict.fromkeys(view["workload"]["name"] for view in answers))
+    title = f"attnsim: {', '.join(titles[:3])}{' and more' if len(titles) > 3 else ''}"
+    data = {"title": title, "attnsim": __version__, "answers": answers}
+    code = f"{script()}\n{START}\n"
+    policy = (
+        f"default-src 'none'; script-src {digest(code)}; style-src {digest(style())}; img-src data:; base-uri 'none'; form-action 'none'"
+    )
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{escape(policy)}">\n'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>{escape(title)}</title>\n<style>{style()}</style>\n'
+        f'</head>\n<body>\n<main id="report"></main>\n<script type="application/json" id="data">{embedded(data)}</script>\n'
+        f"<script>{code}</script>\n</body>\n</html>\n"
+    )
+
+
+def embedded(data: Any) -> str:
+    """JSON that may stand inside a script element: nothing in it can end the element or a line of JavaScript."""
+    text = json.dumps(data, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text

@@ -1,0 +1,51 @@
+"""What every section of a page is made of: facts, bars and tables as plain data. Numbers are SI; `format.js` writes them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+Part = dict[str, Any]
+
+UNITS = {"bytes_per_s": "B/s", "bytes": "B", "flops": "FLOP", "seconds": "s", "s": "s", "w": "W", "j": "J"}
+"""Ending of a name -> unit of its number."""
+
+
+def fact(label: str, value: float | str, unit: str = "text", note: str = "") -> Part:
+    """A headline figure. unit: one of `attnsim.units`, or text, count, ratio, percent, USD."""
+    return {"label": label, "value": value, "unit": unit, "note": note}
+
+
+def column(label: str, unit: str = "text") -> Part:
+    """A column of a table; its cells are numbers of `unit`, or texts."""
+    return {"label": label, "unit": unit}
+
+
+def table(title: str, columns: Sequence[Part], rows: Iterable[Sequence[Any]], note: str = "") -> Part:
+    """A table. A cell that is None stays empty."""
+    return {"title": title, "columns": list(columns), "rows": [list(row) for row in rows], "note": note}
+
+
+def bars(title: str, unit: str, items: Mapping[str, float], whole: float | None = None, bound: str = "", note: str = "") -> Part:
+    """Horizontal bars, longest first. whole: what shares refer to (the longest bar where None); bound: the bar that is the limit."""
+    ordered = sorted(items.items(), key=lambda item: (-item[1], item[0]))
+    return {
+        "title": title,
+        "unit": unit,
+        "whole": whole,
+        "note": note,
+        "items": [{"name": name, "value": value, "bound": name == bound} for name, value in ordered],
+    }
+
+
+def unit_of(name: str) -> tuple[str, str]:
+    """(label, unit) of a result's own name: time_s -> ("time", "s"), ffn_tokens -> ("ffn tokens", "ratio")."""
+    for ending, unit in UNITS.items():
+        if name == ending or name.endswith(f"_{ending}"):
+            return (name.removesuffix(ending).rstrip("_") or name).replace("_", " "), unit
+    return name.replace("_", " "), "ratio"
+
+
+def words(name: str) -> str:
+    """A name of the JSON as words."""
+    return name.replace("_", " ")
