@@ -55,7 +55,6 @@ def listen(port: int) -> socket.socket:
         listening.listen()
     except OSError as error:
         listening.close()
-        raise UsageError(
-            f"cannot listen on port {port} of {LOOPBACK}: {error.strerror}; choose another --port, or 0 for a free one"
-        ) from None
+        what = f"cannot listen on port {port} of {LOOPBACK}: {error.strerror}"
+        raise UsageError(f"{what}; choose another --port, or 0 for a free one") from None
     return listening

@@ -71,7 +71,7 @@ def answer(question: Question) -> dict[str, Any]:
     from attnsim.report.html.views import answer_view
 
     call, written, asked = _checked(question)
-    view = answer_view(_run(call))
+    view = answer_view(_run(call), curves=False, accuracy=False) | {"command": None, "python": None}  # the page shows those below
     return {
         "view": view, "command": command(question), "python": python(call), "written": dict(written.data), "asked": dict(asked.data),
     }  # fmt: skip
@@ -135,10 +135,10 @@ def _as_text(question: Question) -> Reply:
 
 
 def _as_page(question: Question) -> Reply:
-    from attnsim.report.html.page import page
+    from attnsim.report.html.page import report_page
 
     report = _report(question)
-    return _file(report, "text/html", page([report]), "html")
+    return _file(report, "text/html", report_page(report), "html")
 
 
 def _as_roofline(question: Question) -> Reply:
@@ -175,10 +175,8 @@ def _as_mask(question: Question) -> Reply:
 
 def _file(report: Report, media: str, content: str | bytes, ending: str, what: str = "") -> Reply:
     """A file called after the workload and the machine, in letters that every disk and header takes."""
-    words = [report.workload_name, report.arch_name, *([what] if what else [])]
-    name = "-".join(
-        "".join(letter if letter.isascii() and (letter.isalnum() or letter in "._") else "-" for letter in word) for word in words
-    )
+    words = " ".join([report.workload_name, report.arch_name, what])
+    name = "".join(letter if letter.isascii() and (letter.isalnum() or letter in "._") else "-" for letter in words.strip())
     return Reply(200, media, content.encode("utf-8") if isinstance(content, str) else content, f"{name[:120].strip('.-')}.{ending}")
 
 

@@ -30,10 +30,8 @@ def document_of(text: str, file: str) -> Document:
 
 def check_document(document: Document) -> None:
     """Raises SpecError for a document with too many or too large things in it."""
-    count = 0
-    for loc, value in _things(document.data, ()):
-        count += 1
-        if count > MOST_THINGS:
+    for count, (loc, value) in enumerate(_things(document.data, ())):
+        if count >= MOST_THINGS:
             raise SpecError(Issue(f"holds more than {MOST_THINGS} keys and items, the most that are read here", document.file))
         if isinstance(value, str) and len(value) > MOST_CHARACTERS:
             raise SpecError(document.issue(loc, f"is a text of {len(value)} characters; at most {MOST_CHARACTERS} are read here"))
