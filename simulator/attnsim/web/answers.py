@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 import attnsim
 from attnsim.errors import AttnsimError, Issue, SpecError, UsageError
 from attnsim.spec.closed import files_closed
-from attnsim.web.limits import MOST_ISSUES, MOST_MESSAGE, check_document
+from attnsim.web.limits import MOST_ISSUES, MOST_MESSAGE, check_document, check_workload
 from attnsim.web.questions import Call, Question, call_of, command, python
 
 if TYPE_CHECKING:
@@ -88,6 +88,7 @@ def _checked(question: Question) -> tuple[Call, Document, Document]:
     asked = api.workload_document(call.workload, call.sets, schedule=call.schedule if in_workload else None)
     for document in (written, asked):
         check_document(document)
+    check_workload(asked)
     return call, written, asked
 
 
