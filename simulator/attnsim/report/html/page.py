@@ -10,6 +10,7 @@ from typing import Any
 from attnsim import __version__
 from attnsim.evaluate.estimate import Report
 from attnsim.report.html.assets import digest, script, style
+from attnsim.report.html.rooflineview import roofline_views
 from attnsim.report.html.views import answer_view
 
 START = 'attnsim.renderReport(document.getElementById("report"), JSON.parse(document.getElementById("data").textContent));'
@@ -17,10 +18,12 @@ START = 'attnsim.renderReport(document.getElementById("report"), JSON.parse(docu
 
 def report_page(reports: Report | Sequence[Report]) -> str:
     """Reports of `attnsim.run` as a self-contained HTML page; the same reports give the same text."""
-    answers = [answer_view(report) for report in ([reports] if isinstance(reports, Report) else reports)]
+    several = [reports] if isinstance(reports, Report) else list(reports)
+    answers = [answer_view(report, roofline=False) for report in several]
+    charts, refused = roofline_views(several)
     titles = list(dict.fromkeys(view["workload"]["name"] for view in answers))
     title = f"attnsim: {', '.join(titles[:3])}{' and more' if len(titles) > 3 else ''}"
-    data = {"title": title, "attnsim": __version__, "answers": answers}
+    data = {"title": title, "attnsim": __version__, "answers": answers, "rooflines": charts, "refused": refused}
     code = f"{script()}\n{START}\n"
     policy = (
         f"default-src 'none'; script-src {digest(code)}; style-src {digest(style())}; img-src data:; base-uri 'none'; form-action 'none'"

@@ -8,22 +8,37 @@ from typing import Any
 from attnsim import __version__
 from attnsim.evaluate.estimate import Report
 from attnsim.machine.spatial import SpatialMachine
+from attnsim.report.html.accuracyview import accuracy_view
 from attnsim.report.html.asked import command, python_call
+from attnsim.report.html.cascadeview import cascade_view
+from attnsim.report.html.costview import cost_view
 from attnsim.report.html.kernelview import kernel_view
+from attnsim.report.html.maskview import mask_view
 from attnsim.report.html.modelview import model_view
 from attnsim.report.html.parts import Part
+from attnsim.report.html.rooflineview import roofline_views
+from attnsim.report.html.steps import Step, steps_of
 from attnsim.serving.answer import ModelEstimate
 
 SCHEMA = 1
 
 
-def answer_view(report: Report, measured: Sequence[Any] = (), *, curves: bool = True, accuracy: bool = True, pictures: bool = True) -> Part:
+def answer_view(
+    report: Report,
+    measured: Sequence[Any] = (),
+    *,
+    curves: bool = True,
+    accuracy: bool = True,
+    pictures: bool = True,
+    roofline: bool = True,
+) -> Part:
     """One report as JSON-serialisable data.
 
-    measured: measured points for the roofline. curves, accuracy, pictures: whether to compute cost versus context and batch, validation
-    errors, and the cascade and mask pictures.
+    measured: measured points for the roofline. curves, accuracy, pictures, roofline: whether to work out cost against context and batch,
+    validation errors, the pictures of cascade and mask, and the roofline; left out, they are None.
     """
     machine = report.machine
+    steps = steps_of(report) if curves or pictures else []
     return {
         "schema": SCHEMA,
         "attnsim": __version__,
@@ -34,13 +49,29 @@ def answer_view(report: Report, measured: Sequence[Any] = (), *, curves: bool = 
         "command": command(report.asked) if report.asked else None,
         "python": python_call(report.asked) if report.asked else None,
         "assumptions": list(dict.fromkeys([*report.assumptions, *(text for result in report.results for text in result.assumptions)])),
-        "results": [model_view(result) if isinstance(result, ModelEstimate) else kernel_view(report, result) for result in report.results],
-        "roofline": None,
-        "cascade": None,
-        "mask": None,
-        "cost": None,
-        "accuracy": [],
+        "results": _results(report, steps if pictures else []),
+        "roofline": _roofline(report, measured) if roofline else None,
+        "cost": cost_view(report, steps) if curves else None,
+        "accuracy": accuracy_view(report) if accuracy else None,
     }
+
+
+def _results(report: Report, steps: Sequence[Step | None]) -> list[Part]:
+    """The results, with the pictures of those that are one kernel."""
+    views: list[Part] = []
+    for number, result in enumerate(report.results):
+        view = model_view(result) if isinstance(result, ModelEstimate) else kernel_view(report, result)
+        step = steps[number] if steps else None
+        if step is not None:
+            view["graph"] = cascade_view(step)
+            view["picture"] = mask_view(step, report.machine)
+        views.append(view)
+    return views
+
+
+def _roofline(report: Report, measured: Sequence[Any]) -> Part:
+    found, refused = roofline_views([report], measured)
+    return {"charts": found, "refused": refused}
 
 
 def _processors(machine: Any) -> str:

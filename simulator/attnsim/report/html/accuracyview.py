@@ -1,0 +1,61 @@
+"""How accurate the kernels of an answer have been found: their rows of `validation/summary.json`, or that nobody has measured them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from attnsim.evaluate.estimate import KernelAnswer, Report
+from attnsim.evaluate.render import percent
+from attnsim.report.html.parts import Part, column, table
+from attnsim.validate.summary import shipped_summary
+
+Entry = Mapping[str, Any]
+
+
+def accuracy_view(report: Report) -> list[Part]:
+    """A part for every schedule of the report's kernels, and one for published tables about its workload, where there are any."""
+    summary = shipped_summary()
+    names = dict.fromkeys(result.schedule for result in report.results if isinstance(result, KernelAnswer))
+    parts = [_schedule(name, [one for one in summary["kernels"] if one["schedule"] == name], report.arch_name) for name in names]
+    tables = [one for one in summary["workloads"] if one["workload"] == report.workload_name]
+    if tables:
+        rows = [(one["title"], one["table"], one["all"]["n"], one["all"]["mape"], one["all"]["max"]) for one in tables]
+        heads = [column("source"), column("table"), column("values", "count"), column("mean |error|", "percent"), column("worst", "percent")]
+        parts.append({"name": report.workload_name, "text": "Published numbers about this workload, as it is shipped, beside the engine's.",
+                      "table": table("Published tables", heads, rows)})  # fmt: skip
+    if not parts or (not tables and not names):
+        parts.append({"name": report.workload_name, "text": f"{report.workload_name} has never been compared with a measurement.", "table": None})
+    return parts
+
+
+def _schedule(name: str, entries: Sequence[Entry], arch: str) -> Part:
+    if not entries:
+        return {"name": name, "text": f"{name} has never been compared with a measurement.", "table": None}
+    held = [one for one in entries if one["held_out"]["n"]]
+    here = [one for one in held if one["arch"] == arch]
+    texts = [_words(name, here, f"on {arch}")] if here else [f"{name} has never been measured on {arch}."]
+    elsewhere = len({one["arch"] for one in held})
+    if held and len(held) > len(here):
+        texts.append(_words("In all, it", held, f"on {elsewhere} machine{'' if elsewhere == 1 else 's'}"))
+    elif not held:
+        texts.append("Every row that was measured was used for fitting.")
+    rows = [
+        (
+            one["arch"], f"{one['title']}{': ' + one['group'] if one['group'] else ''}", one["held_out"]["n"], one["held_out"]["mape"],
+            one["held_out"]["max"], one["fitted"]["n"], one["fitted"]["mape"],
+        )
+        for one in sorted(entries, key=lambda one: (one["arch"] != arch, one["arch"], one["case"], one["group"]))
+    ]  # fmt: skip
+    heads = [
+        column("machine"), column("measured"), column("held-out rows", "count"), column("mean |error|", "percent"),
+        column("worst", "percent"), column("fitted rows", "count"), column("mean |error|, fitted", "percent"),
+    ]  # fmt: skip
+    return {"name": name, "text": " ".join(texts), "table": table(f"Measured: {name}", heads, rows)}
+
+
+def _words(subject: str, entries: Iterable[Entry], where: str) -> str:
+    stats = [one["held_out"] for one in entries]
+    rows = sum(one["n"] for one in stats)
+    mean = sum(one["n"] * one["mape"] for one in stats) / rows
+    return f"{subject} was off by {percent(mean)} on average over {rows} held-out measurement{'' if rows == 1 else 's'} {where}."
