@@ -11,6 +11,7 @@ from attnsim.spec import library
 from attnsim.spec.closed import files_closed
 
 KINDS: Final[tuple[library.Kind, ...]] = ("workload", "arch", "schedule", "cascade", "model")
+_FAMILIES: Final = {"gpu": "GPUs", "cpu": "CPUs", "spatial": "PE arrays"}
 FIRST: Final = {"workload": "llama3-8b-prefill", "arch": "h100_sxm"}
 """What a page asks when it is opened without a question."""
 
@@ -28,6 +29,10 @@ def catalogue() -> dict[str, Any]:
         found: dict[str, list[dict[str, Any]]] = {kind: [_entry(entry) for entry in library.entries(kind)] for kind in KINDS}
         for entry in found["workload"]:
             entry["content"] = library.load("workload", entry["name"]).data
+        for entry, one in zip(found["arch"], library.entries("arch"), strict=True):
+            entry["family"] = _FAMILIES.get(one.path.parent.name, one.origin)
+        for entry in found["cascade"]:
+            entry["ranks"] = library.load("cascade", entry["name"]).data.get("ranks", {})
         found["prices"] = [
             {"name": one.name, "title": one.title, "unit": one.unit, "machines": sorted(one.prices)} for one in price_profiles()
         ]
