@@ -35,7 +35,8 @@ def changed(
 ) -> Document:
     """As `workload_document`, of a document."""
     if schedule is not None:
-        document = document.with_set("schedule", schedule.data if isinstance(schedule, Document) else schedule)
+        written = not isinstance(schedule, str | Path)  # what it extends is part of it, as it is of a file
+        document = document.with_set("schedule", dict(library.load("schedule", schedule).data) if written else str(schedule))
     for text in sets:
         key, equals, value = text.partition("=")
         key = key.strip()

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any, Literal
 
-from fastapi import FastAPI, HTTPException, Path, Request, Response
+from fastapi import FastAPI, Path, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
 
 from attnsim import __version__
 from attnsim.errors import AttnsimError
@@ -21,7 +21,6 @@ from attnsim.web.limits import MOST_ISSUES, MOST_MESSAGE, MOST_NAME
 from attnsim.web.questions import Answered, Problems, Question
 from attnsim.web.workers import SECONDS, BusyError, Workers
 
-LOG = logging.getLogger("attnsim.web")
 _REFUSALS: dict[int | str, dict[str, Any]] = {
     403: {"model": Problems, "description": "The request comes from elsewhere."},
     413: {"model": Problems, "description": "The request is too large."},
@@ -50,7 +49,6 @@ def create_app(workers: int = 2, seconds: float = SECONDS) -> FastAPI:
     app.add_middleware(Guard)
     app.add_exception_handler(RequestValidationError, _misread)
     app.add_exception_handler(AttnsimError, _wrong)
-    app.add_exception_handler(Exception, _bug)
     app.add_exception_handler(HTTPException, _none)
     _pages(app)
     _api(app, pool)
@@ -142,8 +140,3 @@ async def _wrong(_request: Request, error: Exception) -> Response:
 async def _none(_request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     return _problem(error.status_code, str(error.detail))
-
-
-async def _bug(_request: Request, error: Exception) -> Response:
-    LOG.error("internal error: %s", error, exc_info=error)
-    return _problem(500, "internal error of attnsim; the terminal of `attnsim serve` shows it")

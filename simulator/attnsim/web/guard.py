@@ -8,6 +8,7 @@ for it), so the Host must be a loopback name, and an Origin, where there is one,
 from __future__ import annotations
 
 import json
+import logging
 import re
 from typing import Final
 
@@ -15,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from attnsim.web.limits import MOST_BODY
 
+LOG: Final = logging.getLogger("attnsim.web")
 POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src data: 'self'; connect-src 'self'; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'"
@@ -31,7 +33,7 @@ _LOOPBACK: Final = re.compile(r"(?:127\.0\.0\.1|localhost|\[::1\])(?::\d{1,5})?"
 
 
 class Guard:
-    """Wraps an application: checks Host and Origin, reads the body up to `most` bytes, adds the headers."""
+    """Wraps an application: checks Host and Origin, reads the body up to `most` bytes, adds the headers, logs bugs."""
 
     def __init__(self, app: ASGIApp, most: int = MOST_BODY) -> None:
         self.app = app
@@ -43,8 +45,12 @@ class Guard:
             await self.app(scope, receive, send)
             return
 
+        started = False
+
         async def secured(message: Message) -> None:
+            nonlocal started
             if message["type"] == "http.response.start":
+                started = True
                 present = {name.lower() for name, _ in message["headers"]}
                 added = [(name.encode(), value.encode()) for name, value in HEADERS.items() if name.encode() not in present]
                 message["headers"] = [*message["headers"], *added]
@@ -63,7 +69,12 @@ class Guard:
         if body is None:
             await _refuse(secured, 413, f"a request has at most {self.most} bytes")
             return
-        await self.app(scope, _replayed(body, receive), secured)
+        try:
+            await self.app(scope, _replayed(body, receive), secured)
+        except Exception as error:  # noqa: BLE001 - the one net: whatever else goes wrong is our bug
+            LOG.error("internal error: %s", error, exc_info=error)
+            if not started:
+                await _refuse(secured, 500, "internal error of attnsim; the terminal of `attnsim serve` shows it")
 
     async def _body(self, receive: Receive) -> bytes | None:
         """The whole body; None as soon as it is too large, the rest unread."""

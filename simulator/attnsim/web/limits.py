@@ -18,6 +18,7 @@ MOST_THINGS: Final = 4000  #: keys and list items of a spec
 MOST_CHARACTERS: Final = 2000  #: of one string in a spec
 MOST_NUMBER: Final = 10**15  #: in a spec, without its unit
 MOST_SIZE: Final = 10**12  #: of a rank; sizes of kernels that exist are far below
+MOST_MASKS: Final = 4096  #: in a list, one a head
 MOST_COUNTED: Final = 2**28  #: positions, times the masks of a list, of a mask that is counted row by row
 _ROW_BY_ROW: Final = ("strided", "span", "packed", "blocks", "topk", "per_head")
 MOST_ISSUES: Final = 25  #: that are sent back
@@ -50,6 +51,8 @@ def check_workload(document: Document) -> None:
     for place, part in parts:
         if isinstance(part, dict) and isinstance(sizes := part.get("sizes"), dict):
             counted = _counted(part.get("mask", document.data.get("mask")))
+            if counted > MOST_MASKS:
+                raise SpecError(document.issue((*place, "mask"), f"differs from head to head {counted} times; at most {MOST_MASKS} here"))
             for rank, size in sizes.items():
                 if isinstance(size, int) and size > (most := min(MOST_SIZE, MOST_COUNTED // counted if counted else MOST_SIZE)):
                     under = " under a mask that is counted row by row" if most < MOST_SIZE else ""
