@@ -1,7 +1,8 @@
-"""One hypothesis profile for the whole suite."""
+"""One hypothesis profile and one browser for the whole suite."""
 
 import os
 
+from browser import browser, page  # noqa: F401 - fixtures: a browser starts once, when a test first asks for it
 from hypothesis import settings
 
 # No deadline: a pause of a shared machine is no failure. In continuous integration the examples are the same at every run, so that a

@@ -1,4 +1,4 @@
-"""What `attnsim validate` found, short enough to ship: errors by kernel schedule and machine, and of the published tables by workload.
+"""What `attnsim validate` found, short enough to ship: errors by kernel schedule and machine, and of published tables.
 
 `validation/summary.json` holds it, so that a report can say how accurate its kernels are without predicting every measured point again.
 """
@@ -22,7 +22,8 @@ DIGITS = 4
 
 
 def accuracy_summary(report: ValidationReport) -> dict[str, Any]:
-    """The summary of a report over all shipped cases: `kernels`, an entry a group of measured rows, and `workloads`, one a published table."""
+    """The summary of a report over all shipped cases: `kernels`, an entry a group of measured rows, and `tables`, one a published
+    table and workload, or kernel schedule where a table names no workload."""
     kernels = [
         _entry(score.name, score.case.spec.title, group.group.name, _name(group.group.schedule), group.group.arch_name, group)
         for score in report.cases
@@ -35,7 +36,7 @@ def accuracy_summary(report: ValidationReport) -> dict[str, Any]:
             mine = [row for row in rows if row.kernel == kernel]
             stats = {fitted: ErrorStats.of(row.error for row in mine if row.fitted is fitted) for fitted in (True, False)}
             kernels.append(_kernel(machine.name, machine.spec.title, "", kernel, machine.spec.arch, stats))
-    return {"schema": SCHEMA, "kernels": kernels, "workloads": list(_workloads(report))}
+    return {"schema": SCHEMA, "kernels": kernels, "tables": list(_tables(report))}
 
 
 def _name(schedule: Any) -> str:
@@ -60,24 +61,26 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None else float(f"{value:.{DIGITS - 1}e}")
 
 
-def _workloads(report: ValidationReport) -> Iterable[dict[str, Any]]:
+def _tables(report: ValidationReport) -> Iterable[dict[str, Any]]:
     for score in report.tables:
-        by_base: dict[tuple[str, str], list[float]] = {}
+        found: dict[tuple[str, str, str], list[float]] = {}
         for check in score.checks:
             if check.check.words:
                 continue
-            base = score.spec.configurations[check.configuration].base if check.configuration in score.spec.configurations else ""
-            if base:
-                by_base.setdefault((base, check.table), []).extend(abs(value.error) for value in check.values)
-        for (base, name), errors in by_base.items():
+            asked = score.spec.configurations.get(check.configuration)
+            if asked is None or asked.collective is not None:
+                continue
+            key = (asked.base, "" if asked.base else _name(asked.schedule), check.table)
+            found.setdefault(key, []).extend(abs(value.error) for value in check.values)
+        for (base, schedule, name), errors in found.items():
             stats = _stats(ErrorStats.of(errors))
-            yield {"case": score.name, "title": score.spec.title, "table": name, "workload": base, "all": stats}
+            yield {"case": score.name, "title": score.spec.title, "table": name, "workload": base, "schedule": schedule, "all": stats}
 
 
 def summary_text(summary: Mapping[str, Any]) -> str:
     """The file: an entry a line, so that a change shows as one."""
     parts = [f'{{"schema": {summary["schema"]}']
-    for name in ("kernels", "workloads"):
+    for name in ("kernels", "tables"):
         lines = ",\n".join(f"  {json.dumps(entry, ensure_ascii=False, allow_nan=False)}" for entry in summary[name])
         parts.append(f'"{name}": [\n{lines}\n]')
     return ",\n".join(parts) + "}\n"

@@ -14,24 +14,51 @@ Entry = Mapping[str, Any]
 
 
 def accuracy_view(report: Report) -> list[Part]:
-    """A part for every schedule of the report's kernels, and one for published tables about its workload, where there are any."""
+    """A part for every schedule of the report's kernels that was timed, one for published tables about the same things, or none known."""
     summary = shipped_summary()
-    names = dict.fromkeys(result.schedule for result in report.results if isinstance(result, KernelAnswer))
-    parts = [_schedule(name, [one for one in summary["kernels"] if one["schedule"] == name], report.arch_name) for name in names]
-    tables = [one for one in summary["workloads"] if one["workload"] == report.workload_name]
-    if tables:
-        rows = [(one["title"], one["table"], one["all"]["n"], one["all"]["mape"], one["all"]["max"]) for one in tables]
-        heads = [column("source"), column("table"), column("values", "count"), column("mean |error|", "percent"), column("worst", "percent")]
-        parts.append({"name": report.workload_name, "text": "Published numbers about this workload, as it is shipped, beside the engine's.",
-                      "table": table("Published tables", heads, rows)})  # fmt: skip
-    if not parts or (not tables and not names):
-        parts.append({"name": report.workload_name, "text": f"{report.workload_name} has never been compared with a measurement.", "table": None})
+    names = list(dict.fromkeys(result.schedule for result in report.results if isinstance(result, KernelAnswer)))
+    tables = [one for one in summary["tables"] if one["workload"] == report.workload_name or one["schedule"] in names]
+    parts = []
+    for name in names:
+        timed = [one for one in summary["kernels"] if one["schedule"] == name]
+        if timed:
+            parts.append(_schedule(name, timed, report.arch_name))
+        elif not any(one["schedule"] == name for one in tables):
+            parts.append({"name": name, "text": f"{name} has never been compared with a measurement.", "table": None})
+    parts += [_published(what, some) for what, some in _grouped(tables)]
+    if not parts:
+        text = f"{report.workload_name} has never been compared with a measurement."
+        parts.append({"name": report.workload_name, "text": text, "table": None})
     return parts
 
 
+def _grouped(tables: Sequence[Entry]) -> Iterable[tuple[str, list[Entry]]]:
+    """Tables by what they are about: a workload as it is shipped, or a schedule."""
+    found: dict[str, list[Entry]] = {}
+    for one in tables:
+        found.setdefault(one["workload"] or one["schedule"], []).append(one)
+    return found.items()
+
+
+def _published(what: str, tables: Sequence[Entry]) -> Part:
+    values = sum(one["all"]["n"] for one in tables)
+    mean = sum(one["all"]["n"] * one["all"]["mape"] for one in tables) / values
+    text = (
+        f"{values} published value{'' if values == 1 else 's'} about {what}{' as it is shipped' if tables[0]['workload'] else ''} "
+        f"differ{'s' if values == 1 else ''} from this engine's by {percent(mean)} on average."
+    )
+    rows = [(one["title"], one["table"], one["all"]["n"], one["all"]["mape"], one["all"]["max"]) for one in tables]
+    heads = [
+        column("source"),
+        column("table"),
+        column("values", "count"),
+        column("mean |difference|", "percent"),
+        column("worst", "percent"),
+    ]
+    return {"name": f"published {what}", "text": text, "table": table(f"Published tables about {what}", heads, rows)}
+
+
 def _schedule(name: str, entries: Sequence[Entry], arch: str) -> Part:
-    if not entries:
-        return {"name": name, "text": f"{name} has never been compared with a measurement.", "table": None}
     held = [one for one in entries if one["held_out"]["n"]]
     here = [one for one in held if one["arch"] == arch]
     texts = [_words(name, here, f"on {arch}")] if here else [f"{name} has never been measured on {arch}."]

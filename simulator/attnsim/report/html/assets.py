@@ -15,6 +15,11 @@ SCRIPTS = (
     "tip.js",
     "table.js",
     "bars.js",
+    "chart.js",
+    "roofline.js",
+    "cascade.js",
+    "mask.js",
+    "curves.js",
     "answer.js",
     "report.js",
 )

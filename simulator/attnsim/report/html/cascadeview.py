@@ -11,7 +11,7 @@ from attnsim.report.html.layered import layers_of, place
 from attnsim.report.html.parts import Part, column, table
 from attnsim.report.html.steps import Step
 
-ROLES = {"fiber": "whole fiber: a later pass reads it again", "state": "kept, does not grow with the fiber", "stream": "streams through"}
+ROLES = {"fiber": "whole fiber, read again in a later pass", "state": "kept", "stream": "streams through"}
 
 
 @lru_cache(maxsize=64)
@@ -22,7 +22,6 @@ def _graph(cascade: Cascade) -> Part:
     plain = dict.fromkeys((ref.name, einsum.label) for einsum in cascade.einsums for ref in einsum.operands if ref.mode != "previous")
     carried = dict.fromkeys((ref.name, einsum.label) for einsum in cascade.einsums for ref in einsum.operands if ref.mode == "previous")
     layer = layers_of(names, list(plain), list(cascade.inputs))
-    loops = {start for start, end in carried if start == end}
     backward = [(start, end) for start, end in carried if layer[start] > layer[end]]
     forward = [(start, end) for start, end in carried if layer[start] < layer[end] and (start, end) not in plain]
     drawn = dict.fromkeys([*plain, *forward, *((end, start) for start, end in backward if (end, start) not in plain)])
@@ -38,7 +37,7 @@ def _graph(cascade: Cascade) -> Part:
             "equation": cascade.by_label[name].text if name in cascade.by_label else "",
             "output": name in cascade.outputs,
             "pass": passes.get(name),
-            "carried": name in loops,
+            "carried": [start for start, end in carried if end == name],
         }
         for name in names
     ]
@@ -91,6 +90,6 @@ def _footprint(step: Step) -> Part:
         notes = [ROLES[live.role], *(["shared by all query rows"] if live.shared else [])]
         notes += [f"in the place of {live.replaces}"] if live.replaces else []
         rows.append((name, live.formula, int(live.words(sizes)), ", ".join(notes)))
-    rows.append(("kept", "fibers and state", int(footprint_words(cascade, sizes)), "a lower bound for every mapping"))
+    rows.append(("kept", "fibers and state", int(footprint_words(cascade, sizes)), "at least, in every mapping"))
     columns = [column("tensor"), column("words a query row"), column("", "count"), column("")]
     return table("Live footprint", columns, rows, "of one batch element and head")

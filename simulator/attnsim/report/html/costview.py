@@ -13,9 +13,9 @@ from attnsim.report.html.parts import Part
 from attnsim.report.html.steps import Step
 from attnsim.serving.answer import ModelEstimate
 
-CONTEXTS = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1, 2, 4)
+CONTEXTS = (1 / 16, 1 / 4, 1 / 2, 1, 2, 4)
 """Lengths beside the one asked about."""
-BATCHES = (1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8)
+BATCHES = (1 / 8, 1 / 4, 1 / 2, 1, 2, 8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ def cost_view(report: Report, steps: Sequence[Step | None]) -> Part | None:
     charts: list[Part] = []
     missing: list[str] = []
     for axis in _axes(report, steps):
-        found, reasons = _asked_at(report.asked, axis)
+        found, reasons = _asked_at(report.asked, axis, report.results[0])
         if len(found) < 2:
             missing.append(f"no curve against {axis.label}: {reasons[0]}" if reasons else f"no curve against {axis.label}")
             continue
@@ -70,11 +70,14 @@ def _axes(report: Report, steps: Sequence[Step | None]) -> Iterator[_Axis]:
         yield _Axis("batch", f"{batch}, {step.cascade.ranks.get(batch, 'batch')}", (f"sizes.{batch}",), sizes[batch], BATCHES)
 
 
-def _asked_at(asked: Asked, axis: _Axis) -> tuple[list[tuple[int, Any]], list[str]]:
-    """(value, first result) at every point that can be had, and why others cannot."""
+def _asked_at(asked: Asked, axis: _Axis, own: Any) -> tuple[list[tuple[int, Any]], list[str]]:
+    """(value, first result) at every point that can be had, and why others cannot. own: the answer there is already."""
     found: list[tuple[int, Any]] = []
     reasons: list[str] = []
     for value in axis.values():
+        if value == axis.own:
+            found.append((value, own))
+            continue
         try:
             report = attnsim.run(
                 asked.workload, asked.arch, asked.schedule, sets=asked.sets, **_changed(asked.overrides, axis.fields, value)
@@ -98,21 +101,24 @@ def _charts(axis: _Axis, found: Sequence[tuple[int, Any]]) -> Iterator[Part]:
     first = found[0][1]
     if isinstance(first, ModelEstimate):
         times = [(label, name) for label, name in (("TTFT", "ttft_s"), ("TPOT", "tpot_s")) if getattr(first, name) is not None]
-        yield _chart(axis, f"Time against {axis.title}", "s", [(label, [(x, getattr(one, name)) for x, one in found]) for label, name in times])
+        yield _chart(
+            axis, f"Time against {axis.title}", "s", [(label, [(x, getattr(one, name)) for x, one in found]) for label, name in times]
+        )
         if first.cost:
             usd = [(x, one.cost["usd_per_mtok"]) for x, one in found]
             yield _chart(axis, f"USD a million tokens against {axis.title}", "USD", [("USD/Mtok", usd)])
         return
     lines = [("latency", [(x, one.latency_s) for x, one in found]), ("lower bound", [(x, one.lower_bound_s) for x, one in found])]
     yield _chart(axis, f"Latency against {axis.title}", "s", lines)
-    yield _chart(axis, f"Rate against {axis.title}", "FLOP/s", [("achieved", [(x, one.flops / one.latency_s) for x, one in found])])
+    yield _chart(axis, f"Rate against {axis.title}", "FLOP/s", [("achieved", [(x, one.flops / one.latency_s) for x, one in found])], True)
 
 
-def _chart(axis: _Axis, title: str, unit: str, lines: Sequence[tuple[str, Sequence[tuple[int, float]]]]) -> Part:
+def _chart(axis: _Axis, title: str, unit: str, lines: Sequence[tuple[str, Sequence[tuple[int, float]]]], from_zero: bool = False) -> Part:
     return {
         "title": title,
         "x": axis.label,
         "own": axis.own,
         "unit": unit,
+        "from_zero": from_zero,
         "lines": [{"name": name, "points": [[x, y] for x, y in points]} for name, points in lines],
     }

@@ -11,6 +11,7 @@ from attnsim.evaluate.render import tile_text
 from attnsim.evaluate.spatial.estimate import SpatialEstimate
 from attnsim.machine.spatial import SpatialMachine
 from attnsim.report.html.parts import Part, bars, column, fact, table, words
+from attnsim.units import format_quantity
 
 
 def kernel_view(report: Report, result: Answer) -> Part:
@@ -45,42 +46,29 @@ def kernel_view(report: Report, result: Answer) -> Part:
 def _facts(report: Report, result: Answer) -> list[Part]:
     machine = report.machine
     achieved = result.flops / result.latency_s
-    note = ""
+    peak = 0.0
     formats = {kernel.dtype for kernel in result.kernels} if isinstance(result, Estimate) else {result.dtype}
     if isinstance(result, KernelAnswer) and formats == {result.dtype}:
         peak = machine.peak_flops(result.dtype)
-        note = f"of {_rate(peak)} peak for {result.dtype}"
     floor = max(result.lower_bound_by_resource_s.items(), key=lambda item: item[1], default=("", 0.0))[0]
     facts = [
         fact("latency", result.latency_s, "s", f"bound by {result.bound}"),
-        fact("achieved", achieved, "FLOP/s", note),
+        fact("achieved", achieved, "FLOP/s", "matmul FLOPs / latency"),
         fact("lower bound", result.lower_bound_s, "s", f"set by {floor}; no kernel can be faster"),
     ]
-    if note:
-        facts.insert(2, fact("of the peak", achieved / peak, "percent", "achieved / peak"))
+    if peak:
+        facts.insert(2, fact("of the peak", achieved / peak, "percent", f"{format_quantity(peak, 'FLOP/s')} for {result.dtype}"))
     if result.lower_bound_s:
         headroom = result.latency_s / result.lower_bound_s
         facts.append(fact("headroom", headroom, "ratio", "latency / lower bound"))
         if isinstance(result, KernelAnswer) and not isclose(headroom, result.speedup_upper_bound, rel_tol=1e-9):
             facts.append(fact("speedup at most", result.speedup_upper_bound, "ratio", f"{result.baseline} / lower bound"))
-    facts.append(fact("energy", result.energy_j, "J", f"{_watts(result)} on average"))
+    facts.append(fact("energy", result.energy_j, "J", f"{format_quantity(result.energy_j / result.latency_s, 'W')} on average"))
     facts += [fact(f"passes over {rank}", count, "count", "counted from the equations") for rank, count in result.passes.items()]
     facts.append(fact("footprint", result.footprint_bytes, "B", "held in memory"))
     if isinstance(result, KernelAnswer):
         facts.append(fact("clock", result.clock_hz, "Hz"))
     return facts
-
-
-def _rate(flops_per_s: float) -> str:
-    from attnsim.units import format_quantity
-
-    return format_quantity(flops_per_s, "FLOP/s")
-
-
-def _watts(result: Answer) -> str:
-    from attnsim.units import format_quantity
-
-    return format_quantity(result.energy_j / result.latency_s, "W")
 
 
 def _bytes(result: Answer) -> list[Part]:
@@ -102,7 +90,7 @@ def _tables(report: Report, result: Answer) -> list[Part]:
     if isinstance(result, LayerEstimate):
         rows = [(name, seconds, seconds * result.layers / result.latency_s) for name, seconds in result.steps.items()]
         note = f"of each of {result.layers} layers" if result.layers > 1 else ""
-        tables.append(table("Steps", [column("step"), column("time", "s"), column("of latency", "percent")], rows, note))
+        tables.append(table("Steps", [column("step"), column("time", "s"), column("of latency", "share")], rows, note))
     if isinstance(result, Estimate):
         tables.append(_kernels(report, result))
     if isinstance(result, SpatialEstimate):
@@ -121,7 +109,7 @@ def _kernels(report: Report, result: Estimate) -> Part:
     machine = report.machine
     assert not isinstance(machine, SpatialMachine)
     columns = [
-        column("kernel"), column("time", "s"), column("of latency", "percent"), column("bound"), column("tile"), column("CTAs", "count"),
+        column("kernel"), column("time", "s"), column("of latency", "share"), column("bound"), column("tile"), column("CTAs", "count"),
         column(f"per {machine.processor_name}", "count"), column("limited by"), column("waves", "ratio"), column("splits", "count"),
     ]  # fmt: skip
     rows = [
@@ -146,25 +134,32 @@ def _spatial(result: SpatialEstimate) -> list[Part]:
         )
         for phase in result.phases
     ]  # fmt: skip
-    arrays = list(dict.fromkeys(array for used in result.utilization_by_einsum.values() for array in used))
     tables = [table("Phases", phases, rows)]
+    several = len(result.phases) > 1
     stages = [
-        (phase.name, number, stage.cycles, ", ".join(f"{einsum} on {array}" for array, busy in stage.busy.items() for einsum in busy))
+        (
+            *([phase.name] if several else []),
+            number,
+            stage.cycles,
+            ", ".join(f"{einsum} on {array}" for array, busy in stage.busy.items() for einsum in busy),
+        )
         for phase in result.phases
         for number, stage in enumerate(phase.stages, 1)
     ]
-    stage_columns = [column("phase"), column("stage", "count"), column("cycles", "ratio"), column("Einsums")]
+    stage_columns = [*([column("phase")] if several else []), column("stage", "count"), column("cycles", "ratio"), column("Einsums")]
     tables.append(table("Stages", stage_columns, stages, "Einsums of a stage run at the same time"))
     if result.utilization_by_einsum:
-        used = [(einsum, *(of.get(array) for array in arrays)) for einsum, of in result.utilization_by_einsum.items()]
+        arrays = list(result.utilization_by_einsum)
+        einsums = dict.fromkeys(einsum for used in result.utilization_by_einsum.values() for einsum in used)
+        used = [(einsum, *(result.utilization_by_einsum[array].get(einsum) for array in arrays)) for einsum in einsums]
         tables.append(table("Utilization by Einsum", [column("Einsum"), *(column(array, "percent") for array in arrays)], used))
     parts = sorted(((name, joule) for name, joule in result.energy_by_part_j.items() if joule), key=lambda item: -item[1])
     shares = [(name, joule, joule / result.energy_j) for name, joule in parts]
-    tables.append(table("Energy by part", [column("part"), column("energy", "J"), column("of all", "percent")], shares))
+    tables.append(table("Energy by part", [column("part"), column("energy", "J"), column("of all", "share")], shares))
     area = sum(result.area_m2.values())
     if area:
         measured = [(name, part, part / area) for name, part in result.area_m2.items() if part]
-        tables.append(table("Area", [column("part"), column("area", "m^2"), column("of all", "percent")], measured))
+        tables.append(table("Area", [column("part"), column("area", "m^2"), column("of all", "share")], measured))
     return tables
 
 
@@ -174,5 +169,13 @@ def _mask(result: Answer) -> Part:
     facts.pop("by_head", None)
     facts.pop("kind", None)
     title = str(facts.pop("description", ""))
-    rows = [(words(name), "yes" if value is True else "no" if value is False else value) for name, value in facts.items()]
-    return table("Mask", [column(title), column("", "ratio")], rows)
+    rows = [(words(name), _told(value)) for name, value in facts.items()]
+    return table("Mask in numbers", [column(title), column("", "ratio")], rows)
+
+
+def _told(value: Any) -> Any:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return {"value": value, "unit": "count"}
+    return value if isinstance(value, float) else str(value)

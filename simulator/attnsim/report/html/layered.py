@@ -58,7 +58,9 @@ def place(layer: Mapping[str, int], edges: Sequence[Edge]) -> Placed:
     left = min(x.values(), default=0.0)
     width = max(x.values(), default=0.0) - left
     at = {name: (x[name] - left, number) for number, row in enumerate(rows) for name in row}
-    return Placed({name: at[name] for name in layer}, {edge: tuple(at[name] for name in chain) for edge, chain in chains.items()}, width, count)
+    return Placed(
+        {name: at[name] for name in layer}, {edge: tuple(at[name] for name in chain) for edge, chain in chains.items()}, width, count
+    )
 
 
 def _neighbours(links: Sequence[Edge]) -> dict[str, list[str]]:

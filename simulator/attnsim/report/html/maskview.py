@@ -157,7 +157,9 @@ def _boxes(cut: _Cut) -> Classes | None:
     for axis, q, k in zip(mask.axes, cut.q_tile, cut.k_tile, strict=True):
         columns = np.arange(axis.tiles(k))[None, :]
         ((_, ranges),) = axis.ranges(q, k)
-        start, end, inner, outer = (np.array([getattr(one, name) for one in ranges])[:, None] for name in ("start", "end", "inner", "outer"))
+        start, end, inner, outer = (
+            np.array([getattr(one, name) for one in ranges])[:, None] for name in ("start", "end", "inner", "outer")
+        )
         _check(visited.size * len(ranges) * columns.size)
         visited = np.kron(visited, (columns >= start) & (columns < end))
         full = np.kron(full, (columns >= inner) & (columns < outer))
@@ -182,4 +184,3 @@ def _runs(classes: Classes) -> Part:
         order.append(kept[key])
     rows = [[number, sum(1 for _ in same)] for number, same in groupby(order)]
     return {"tiles": [int(side) for side in classes.shape], "runs": runs, "rows": rows}
-

@@ -28,13 +28,28 @@ def report_page(reports: Report | Sequence[Report]) -> str:
     policy = (
         f"default-src 'none'; script-src {digest(code)}; style-src {digest(style())}; img-src data:; base-uri 'none'; form-action 'none'"
     )
+    results = sum(len(view["results"]) for view in answers)
+    machines = len({view["arch"]["name"] for view in answers})
+    lead = (
+        f"{_counted(results, 'result')} of {_counted(len(titles), 'workload')} on {_counted(machines, 'machine')}, predicted by attnsim "
+        f"{__version__}. This file holds everything it shows; it opens without a network."
+    )
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{escape(policy)}">\n'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>{escape(title)}</title>\n<style>{style()}</style>\n'
-        f'</head>\n<body>\n<main id="report"></main>\n<script type="application/json" id="data">{embedded(data)}</script>\n'
-        f"<script>{code}</script>\n</body>\n</html>\n"
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n<meta name="referrer" content="no-referrer">\n'
+        f'<link rel="icon" href="data:,">\n<title>{escape(title)}</title>\n<style>{style()}</style>\n</head>\n<body>\n'
+        '<a class="skip" href="#results">Skip to the results</a>\n'
+        f'<header class="page-head"><h1>{escape(", ".join(titles[:3]))}{" and more" if len(titles) > 3 else ""}</h1>\n<p>{escape(lead)}</p>'
+        '</header>\n<noscript><p class="page-head">The report is drawn by a script inside this file; please allow it.</p></noscript>\n'
+        f'<main id="report" class="report"></main>\n<footer class="page-foot">attnsim {escape(__version__)}; digests are SHA-256 of the '
+        "resolved files, first 12 digits. d3 (ISC licence, Mike Bostock) draws the charts.</footer>\n"
+        f'<script type="application/json" id="data">{embedded(data)}</script>\n<script>{code}</script>\n</body>\n</html>\n'
     )
+
+
+def _counted(number: int, name: str) -> str:
+    return f"{number} {name}{'' if number == 1 else 's'}"
 
 
 def embedded(data: Any) -> str:

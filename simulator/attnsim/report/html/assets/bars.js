@@ -3,7 +3,7 @@
 (() => {
   const { h } = attnsim.dom;
   const { value, share } = attnsim.format;
-  const width = (part) => `${Math.max(0, Math.min(1, part)) * 100}%`;
+  const across = (part) => `${Math.max(0, Math.min(1, part)) * 100}%`;
 
   /** The bars of `parts.py`: name, bar, value, share of the whole; the bound is named in words too. */
   function bars(data) {
@@ -15,25 +15,27 @@
         const of = data.whole ? share(item.value / data.whole) : "";
         return h("tr", { key: item.name, class: item.bound ? "bound" : null },
           h("th", { scope: "row" }, item.name, item.bound ? h("span", { class: "tag" }, "bound") : null),
-          h("td", { class: "track" }, h("div", { class: "bar", vars: { width: width(part) } })),
+          h("td", { class: "track" }, h("div", { class: "bar", vars: { width: across(part) } })),
           h("td", { class: "n" }, value(item.value, data.unit)),
           data.whole ? h("td", { class: "n" }, of) : null);
       })));
   }
 
-  /** Bytes of every level, cut by tensor: a row a level, a piece a tensor and direction. */
-  function traffic(levels) {
+  /** Bytes of every level, cut by tensor: a row a level, a piece a tensor. width: pixels there are. */
+  function traffic(levels, width) {
     const names = [...new Set(levels.flatMap((level) => level.tensors.map((tensor) => tensor.name)))];
     const legend = names.map((name, number) => h("li", { key: name }, h("span", { class: `swatch hue-${number % 7} cut-${Math.floor(number / 7) % 3}` }), name));
     const rows = levels.map((level) => {
       const pieces = level.tensors.map((tensor) => {
         const moved = tensor.read + tensor.write;
         const number = names.indexOf(tensor.name);
+        const part = level.total ? moved / level.total : 0;
+        const named = part * width * 0.35 > tensor.name.length * 8 + 6;
         const tip = `${tensor.name} at ${level.level}: ${value(moved, "B")}\nread ${value(tensor.read, "B")}, written ${value(tensor.write, "B")}`;
         return h("div", {
-          key: tensor.name, class: `piece hue-${number % 7} cut-${Math.floor(number / 7) % 3}`, tabindex: "0", role: "img",
-          "aria-label": tip, "data-tip": tip, vars: { "flex-grow": String(level.total ? moved / level.total : 0) },
-        });
+          key: tensor.name, class: `piece ${named ? "" : "small "}hue-${number % 7} cut-${Math.floor(number / 7) % 3}`, tabindex: "0", role: "img",
+          "aria-label": tip, "data-tip": tip, vars: { "flex-grow": String(part) },
+        }, named ? h("span", { class: "ink", "aria-hidden": "true" }, tensor.name) : null);
       });
       return h("tr", { key: level.level },
         h("th", { scope: "row" }, level.level),

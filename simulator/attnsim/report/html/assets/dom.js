@@ -7,7 +7,7 @@ var attnsim = typeof attnsim === "undefined" ? {} : attnsim;
 (() => {
   const SVG = "http://www.w3.org/2000/svg";
   const HTML = "http://www.w3.org/1999/xhtml";
-  const SETTINGS = ["key", "on", "vars"];
+  const SETTINGS = ["key", "on", "vars", "draw"];
   const LISTENERS = new WeakMap();
 
   /**
@@ -88,6 +88,9 @@ var attnsim = typeof attnsim === "undefined" ? {} : attnsim;
     element.__vars = node.vars;
     listen(element, node.on);
     patch(element, node.children);
+    element.__draw = node.attrs.draw;
+    // A canvas is painted once it stands on the page, where its style is known.
+    if (node.attrs.draw) requestAnimationFrame(() => element.__draw && element.__draw(element));
   }
 
   function attributes(element, attrs) {

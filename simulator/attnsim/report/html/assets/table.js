@@ -26,13 +26,13 @@
     return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": data.title || "table" },
       h("table", {},
         data.caption ? h("caption", {}, data.caption) : null,
-        h("thead", {}, h("tr", {}, head)),
+        data.columns.some((column) => column.label) ? h("thead", {}, h("tr", {}, head)) : null,
         h("tbody", {}, body, empty)));
   }
 
   function dataCell(cell, column, number, url) {
     const text = value(cell, column.unit);
-    const attrs = { class: isNumber(cell, column.unit) ? "n" : text.length > 48 ? "long" : null };
+    const attrs = { class: isNumber(cell, column.unit) ? "n" : text.length > 26 ? "long" : null };
     if (number === 0) return h("th", { ...attrs, scope: "row" }, url ? h("a", { href: url }, text) : text);
     return h("td", attrs, text);
   }
