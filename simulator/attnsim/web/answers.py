@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from attnsim.evaluate.estimate import Report
     from attnsim.spec.yaml import Document
 
+LOG: Final = logging.getLogger("attnsim.web")
 Form = Literal["json", "csv", "text", "report", "roofline", "mask"]
 FORMS: Final[tuple[str, ...]] = get_args(Form)
 UNPROCESSABLE: Final = 422
@@ -45,6 +47,9 @@ def perform(task: str, text: str) -> Reply:
         return refused(error)
     except MemoryError:
         return refused(UsageError("needs more memory than an answer may take; ask for smaller sizes or larger tiles"))
+    except ArithmeticError as error:
+        LOG.warning("numbers out of range: %s in %s", error, text[:MOST_MESSAGE], exc_info=error)
+        return refused(UsageError(f"its numbers are too large, too small or too far apart to compute with ({error})"))
     except RecursionError:
         return refused(UsageError("is nested too deeply to be answered"))
 
@@ -93,7 +98,18 @@ def _checked(question: Question) -> tuple[Call, Document, Document]:
 
 
 def _run(call: Call) -> Report:
-    return attnsim.run(call.workload, call.arch, call.schedule, sets=call.sets)
+    return _finite(attnsim.run(call.workload, call.arch, call.schedule, sets=call.sets))
+
+
+def _finite(report: Report) -> Report:
+    """The report. Raises OverflowError where a number of it is infinite or none, as machines with absurd constants bring about."""
+    from attnsim.report.export import to_json
+
+    try:
+        to_json(report.to_dict())
+    except ValueError as error:
+        raise OverflowError(str(error)) from None
+    return report
 
 
 def _report(question: Question) -> Report:

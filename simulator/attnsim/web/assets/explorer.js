@@ -489,10 +489,17 @@
     at("answer").classList.toggle("stale", issues.length > 0);
     at("status").textContent = issues.length ? (last ? "showing the last answer" : "no answer yet") : "";
     if (last) {
+      const call = `import attnsim\n\nreport = ${last.python}`;
+      const button = (label, text) => h("button", { type: "button", key: label, "data-copy": label, on: { click: (event) => copy(text, event.currentTarget, label) } }, label);
+      patch(at("bar"), [
+        h("code", { class: "line", key: "line", tabindex: "0", title: "the same answer in a terminal" }, last.command.split("\n").at(-1)),
+        button("copy command", last.command), button("copy Python", call), button("copy link", location.href),
+        h("button", { type: "button", key: "pin", on: { click: () => { pinned = { body: last, address: location.hash }; drawAround(); } } }, pinned ? "pin this one" : "pin to compare"),
+      ]);
       patch(at("repeat"), [
         h("h2", {}, "Repeat this answer"),
         copied("Command line", last.command),
-        copied("Python", `import attnsim\n\nreport = ${last.python}`),
+        copied("Python", call),
         copied("Link", location.href),
         h("p", { class: "files", key: "files" }, h("span", { class: "label" }, "Keep it as "), FILES.map(([form, label]) =>
           h("button", { type: "button", key: form, "data-file": form, on: { click: () => keep(form) } }, label))),
@@ -508,22 +515,17 @@
   function copied(label, text) {
     return h("div", { class: "copied", key: label },
       h("h3", {}, label),
-      h("button", { type: "button", class: "copy", "aria-label": `copy ${label}`, on: { click: (event) => copy(text, event.currentTarget) } }, "copy"),
       h("pre", { tabindex: "0" }, h("code", {}, text)));
   }
 
-  async function copy(text, button) {
+  async function copy(text, button, label) {
     try {
       await navigator.clipboard.writeText(text);
       button.textContent = "copied";
     } catch {
-      const range = document.createRange();
-      range.selectNodeContents(button.nextElementSibling);
-      getSelection().removeAllRanges();
-      getSelection().addRange(range);
-      button.textContent = "press Ctrl-C";
+      button.textContent = "see below"; // the browser keeps the clipboard to itself; the text stands under the answer
     }
-    setTimeout(() => (button.textContent = "copy"), 1500);
+    setTimeout(() => (button.textContent = label), 1500);
   }
 
   async function keep(form) {
@@ -547,9 +549,8 @@
 
   function drawPinned() {
     if (!last) return;
-    const pin = h("button", { type: "button", key: "pin", class: "quiet", on: { click: () => { pinned = { body: last, address: location.hash }; drawAround(); } } }, pinned ? "pin this one instead" : "pin this answer to compare");
     if (!pinned) {
-      patch(at("pinned"), [pin]);
+      patch(at("pinned"), []);
       return;
     }
     const before = new Map(facts(pinned.body).map((fact) => [fact.label, fact]));
@@ -563,7 +564,7 @@
       h("div", { class: "scroll", key: "table", tabindex: "0" }, h("table", {},
         h("thead", {}, h("tr", {}, h("th", { scope: "col" }, ""), h("th", { scope: "col", class: "n" }, pinned.body.view.title, " (pinned)"), h("th", { scope: "col", class: "n" }, last.view.title), h("th", { scope: "col", class: "n" }, "now / pinned"))),
         h("tbody", {}, rows.map((row) => h("tr", { key: row[0] }, h("th", { scope: "row" }, row[0]), row.slice(1).map((text) => h("td", { class: "n" }, text))))))),
-      h("p", { key: "buttons" }, pin, " ",
+      h("p", { key: "buttons" },
         h("a", { href: pinned.address, key: "back" }, "back to the pinned question"), " ",
         h("button", { type: "button", class: "quiet", on: { click: () => { pinned = null; drawAround(); } } }, "unpin")),
     ]);
