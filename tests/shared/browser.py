@@ -66,8 +66,8 @@ def page(browser: Any) -> Iterator[Any]:
     assert not wrong, "\n".join(wrong)
 
 
-# Texts of one drawing must not lie on each other, rotated ones included: corners of their boxes, and the separating axis theorem. Nothing may
-# reach beyond the window unless it stands in a box that scrolls.
+# Texts of one drawing must not lie on each other, rotated ones included: corners of their boxes, and the separating axis theorem. Nothing
+# may reach beyond the window unless it stands in a box that scrolls.
 FAULTS = """() => {
   const quad = (text) => {
     const box = text.getBBox(), to = text.getScreenCTM(), inset = 1;
@@ -98,7 +98,8 @@ FAULTS = """() => {
     });
   }
   const width = document.documentElement.clientWidth;
-  if (document.documentElement.scrollWidth > width) faults.push(`the page scrolls sideways: ${document.documentElement.scrollWidth} of ${width}`);
+  const whole = document.documentElement.scrollWidth;
+  if (whole > width) faults.push(`the page scrolls sideways: ${whole} of ${width}`);
   const scrolls = (element) => {
     for (let up = element.parentElement; up && up !== document.body; up = up.parentElement) {
       if (getComputedStyle(up).overflowX !== "visible") return true;
@@ -109,7 +110,8 @@ FAULTS = """() => {
     if (!element.checkVisibility()) continue;
     const box = element.getBoundingClientRect();
     if (box.width && (box.right > width + 1 || box.left < -1) && !scrolls(element) && getComputedStyle(element).position !== "absolute") {
-      faults.push(`${element.tagName} ${element.getAttribute("class") || ""} reaches from ${box.left} to ${box.right} of ${width}: ${element.textContent.slice(0, 40)}`);
+      const named = `${element.tagName} ${element.getAttribute("class") || ""} "${element.textContent.slice(0, 40)}"`;
+      faults.push(`${named} reaches from ${box.left} to ${box.right} of ${width}`);
     }
   }
   return faults;

@@ -10,7 +10,7 @@ from attnsim.evaluate.layer import LayerEstimate
 from attnsim.evaluate.render import tile_text
 from attnsim.evaluate.spatial.estimate import SpatialEstimate
 from attnsim.machine.spatial import SpatialMachine
-from attnsim.report.html.parts import Part, bars, column, fact, table, words
+from attnsim.report.html.parts import Part, bars, column, fact, named, table, words
 from attnsim.units import format_quantity
 
 
@@ -76,7 +76,7 @@ def _bytes(result: Answer) -> list[Part]:
     by_tensor = result.bytes_by_tensor if isinstance(result, KernelAnswer) else {}
     levels = []
     for level, total in result.bytes.items():
-        tensors = [
+        tensors: list[Part] = [
             {"name": name, "read": float(moved.get("read", 0)), "write": float(moved.get("write", 0))}
             for name, moved in by_tensor.get(level, {}).items()
         ]
@@ -99,7 +99,7 @@ def _tables(report: Report, result: Answer) -> list[Part]:
         kinds = sorted(result.ops_by_kind.items(), key=lambda item: (-item[1], item[0]))
         tables.append(table("Operations by kind", [column("kind"), column("operations", "OP")], kinds, "a mac is one operation, two FLOPs"))
     if isinstance(result, Estimate) and result.end_to_end:
-        tables.append(table("End to end", [column(""), column("", "ratio")], [(words(k), v) for k, v in result.end_to_end.items()]))
+        tables.append(named("End to end", result.end_to_end))
     if result.mask:
         tables.append(_mask(result))
     return tables
@@ -125,12 +125,13 @@ def _kernels(report: Report, result: Estimate) -> Part:
 def _spatial(result: SpatialEstimate) -> list[Part]:
     phases = [
         column("phase"), column("time", "s"), column("compute", "s"), column("memory", "s"), column("buffer", "s"), column("bound"),
-        column("stages", "count"), column("tiles", "count"), column("rows kept", "count"), column("held", "B"), column("spilled", "percent"),
+        column("stages", "count"), column("tiles", "count"), column("rows kept", "count"), column("held", "B"),
+        column("spilled", "percent"),
     ]  # fmt: skip
     rows = [
         (
-            phase.name, phase.latency_s, phase.compute_s, phase.memory_s, phase.buffer_s, phase.bound, len(phase.stages), phase.tiles or None,
-            phase.row_block, phase.held_bytes, phase.spilled,
+            phase.name, phase.latency_s, phase.compute_s, phase.memory_s, phase.buffer_s, phase.bound, len(phase.stages),
+            phase.tiles or None, phase.row_block, phase.held_bytes, phase.spilled,
         )
         for phase in result.phases
     ]  # fmt: skip
@@ -170,7 +171,7 @@ def _mask(result: Answer) -> Part:
     facts.pop("kind", None)
     title = str(facts.pop("description", ""))
     rows = [(words(name), _told(value)) for name, value in facts.items()]
-    return table("Mask in numbers", [column(title), column("", "ratio")], rows)
+    return table("Mask in numbers", [column(""), column("", "ratio")], rows, title)
 
 
 def _told(value: Any) -> Any:

@@ -53,7 +53,8 @@ def mask_view(step: Step, machine: Machine | SpatialMachine) -> Part | None:
     if len(step.cascade.positions) != 2:
         return None
     cut = _tiles(step, machine)
-    panels, hidden = [], 0
+    panels: list[Part] = []
+    hidden = 0
     masks: dict[Mask, int] = {}
     for count, mask in cut.mask.by_head(cut.heads):
         masks[mask] = masks.get(mask, 0) + count
@@ -112,8 +113,8 @@ def _classes(cut: _Cut) -> tuple[_Cut, Classes]:
         fault = cut.mask.fits(cut.P, cut.M)
         if fault is not None:
             raise ValueError(f"too large to draw pair by pair, and {fault}")
-    found = tile_map(cut.mask, cut.P, cut.M, cut.q_tile, cut.k_tile, cut.pack, cut.dynamic, limit=PAIRS)
-    return cut, found.classes
+    pairs = tile_map(cut.mask, cut.P, cut.M, cut.q_tile, cut.k_tile, cut.pack, cut.dynamic, limit=PAIRS)
+    return cut, pairs.classes
 
 
 def _banded(cut: _Cut) -> Classes | None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from attnsim.report.html.parts import Part, bars, column, fact, table, unit_of
+from attnsim.report.html.parts import Part, bars, column, fact, named, table, unit_of
 from attnsim.serving.answer import ModelEstimate
 
 
@@ -65,14 +63,5 @@ def _tables(result: ModelEstimate) -> list[Part]:
     rows = [(part, *(values.get(name) for name in names)) for part, values in result.parts.items()]
     tables = [table("Parts", columns, rows)]
     if result.conditions:
-        tables.append(_named("Conditions", result.conditions))
+        tables.append(named("Conditions", result.conditions))
     return tables
-
-
-def _named(title: str, values: Any) -> Part:
-    """Numbers of several units: the unit of each stands in its row."""
-    rows = []
-    for name, value in values.items():
-        label, unit = unit_of(name)
-        rows.append((label, {"value": value, "unit": unit}))
-    return table(title, [column(""), column("", "ratio")], rows)

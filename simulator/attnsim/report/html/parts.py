@@ -46,6 +46,15 @@ def unit_of(name: str) -> tuple[str, str]:
     return name.replace("_", " "), "ratio"
 
 
+def named(title: str, values: Mapping[str, float]) -> Part:
+    """A table of numbers of several units, each said by the ending of its name."""
+    rows = []
+    for name, value in values.items():
+        label, unit = unit_of(name)
+        rows.append((label, {"value": value, "unit": unit}))
+    return table(title, [column(""), column("", "ratio")], rows)
+
+
 def words(name: str) -> str:
     """A name of the JSON as words."""
     return name.replace("_", " ")

@@ -29,7 +29,7 @@ class Step:
 
 
 def steps_of(report: Report) -> list[Step | None]:
-    """A step for every result of a report that is about one kernel; None for a layer's sum, a model, and where nobody knows the question."""
+    """A step for every result that is about one kernel; None for a layer's sum, a model, and where nobody knows the question."""
     asked = report.asked
     if asked is None:
         return [None for _ in report.results]

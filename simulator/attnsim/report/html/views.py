@@ -1,4 +1,7 @@
-"""Everything a page shows of one answer, as plain data: numbers in SI units, texts raw. The JavaScript puts texts in as text, never as markup."""
+"""Everything a page shows of one answer, as plain data: numbers in SI units, texts raw.
+
+The JavaScript puts texts in as text, never as markup.
+"""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@
   const { h, patch } = attnsim.dom;
   const { seconds } = attnsim.format;
 
-  const part = (key, title, ...content) => h("section", { key, class: "part" }, h("h4", {}, title), content);
+  const part = (key, title, ...content) => h("section", { key, class: "part" }, h("h3", {}, title), content);
   const note = (text) => (text ? h("p", { class: "note", key: "note" }, text) : null);
 
   /** The question: workload, machine and schedule with their digests, and the words that repeat it. */
@@ -20,7 +20,7 @@
       h("dl", {}, rows.map(([label, text, digest]) => h("div", { key: label },
         h("dt", {}, label),
         h("dd", {}, text, digest ? h("code", { class: "digest", title: `SHA-256 ${digest}` }, digest.slice(0, 12)) : null)))),
-      calls.map(([label, text]) => h("div", { class: "call", key: label }, h("span", { class: "label" }, label), h("pre", { tabindex: "0", "aria-label": label }, h("code", {}, text)))));
+      calls.map(([label, text]) => h("div", { class: "call", key: label }, h("span", { class: "label" }, label), h("pre", { class: "scroll", "aria-label": label }, h("code", {}, text)))));
   }
 
   /** The parts of one entry of `results`. */
@@ -31,9 +31,10 @@
       between,
       h("div", { class: "grid", key: "grid" },
         data.time.items.length ? part("time", data.time.title, attnsim.bars(data.time), note(data.time.note)) : null,
-        data.bytes.length ? part("bytes", data.bytes.some((level) => level.tensors.length) ? "Bytes by level and tensor" : "Bytes by level", attnsim.traffic(data.bytes, half)) : null,
-        data.flops_by_unit.items.length ? part("flops", data.flops_by_unit.title, attnsim.bars(data.flops_by_unit)) : null,
-        data.memory && data.memory.items.length ? part("memory", data.memory.title, attnsim.bars(data.memory)) : null),
+        h("div", { key: "amounts" },
+          data.bytes.length ? part("bytes", data.bytes.some((level) => level.tensors.length) ? "Bytes by level and tensor" : "Bytes by level", attnsim.traffic(data.bytes, half)) : null,
+          data.flops_by_unit.items.length ? part("flops", data.flops_by_unit.title, attnsim.bars(data.flops_by_unit)) : null,
+          data.memory && data.memory.items.length ? part("memory", data.memory.title, attnsim.bars(data.memory)) : null)),
       h("div", { class: "grid", key: "pictures" },
         data.graph ? part("cascade", `Cascade ${data.graph.name}`, note(data.graph.title), attnsim.cascade(data.graph, half)) : null,
         h("div", { key: "beside" },
@@ -46,7 +47,7 @@
   }
 
   const listed = (one) => h("section", { key: `table-${one.title}`, class: "part" },
-    h("h4", {}, one.title), attnsim.table(one), note(one.note));
+    h("h3", {}, one.title), attnsim.table(one), note(one.note));
 
   function accuracy(parts) {
     return part("accuracy", "How accurate is this?", parts.map((one) => h("div", { key: one.name },
@@ -72,6 +73,14 @@
         result(one, width))),
       part("assumptions", "Assumptions", h("ul", { class: "assumptions" }, view.assumptions.map((text) => h("li", {}, text)))),
     ];
+  }
+
+  /** Boxes that scroll sideways are reached by keyboard; those that hold all they show are no stop of the Tab key. */
+  function scrollers(element) {
+    for (const box of element.querySelectorAll(".scroll")) {
+      if (box.scrollWidth > box.clientWidth + 1) box.setAttribute("tabindex", "0");
+      else box.removeAttribute("tabindex");
+    }
   }
 
   /** Call `redraw` whenever the width of an element changes or the colour scheme does, and open every <details> for the printer. */
@@ -101,10 +110,13 @@
     element.classList.add("attnsim");
     element.__view = view;
     attnsim.tips(element);
-    const draw = () => patch(element, answer(element.__view, attnsim.room(element)));
+    const draw = () => {
+      patch(element, answer(element.__view, attnsim.room(element)));
+      scrollers(element);
+    };
     watched(element, draw);
     draw();
   }
 
-  Object.assign(attnsim, { answer, renderAnswer, watched });
+  Object.assign(attnsim, { answer, renderAnswer, scrollers, watched });
 })();

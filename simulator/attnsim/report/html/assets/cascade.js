@@ -25,7 +25,7 @@
         data.nodes.some((node) => node.carried.length) || data.edges.some((edge) => edge.carried) ? h("li", {}, h("span", { class: "swatch dash" }), "from the iteration before (↺)") : null,
         several ? h("li", {}, "number: pass") : null),
       h("details", { class: "data" }, h("summary", {}, "Equations"),
-        h("pre", { tabindex: "0" }, h("code", {}, [...data.init.map((text) => `${text}   (at the start)`), ...data.equations].join("\n")))));
+        h("pre", { class: "scroll" }, h("code", {}, [...data.init.map((text) => `${text}   (at the start)`), ...data.equations].join("\n")))));
   }
 
   /** A curve through the bends of an edge, from the lower side of a box to the upper side of another, or back up; and its head. */

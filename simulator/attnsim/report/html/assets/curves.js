@@ -45,7 +45,7 @@
         key: String(at), d: marker(index, at === chart.own ? 90 : 36), transform: `translate(${x(at)},${y(amount)})`,
         ...reached(number++, `${line.name}: ${value(amount, chart.unit)}\n${chart.x}: ${count(at)}${at === chart.own ? " (as asked)" : ""}`),
       }))));
-    return h("figure", { class: "chart curves", key: chart.title },
+    return h("figure", { class: "chart curves", key: chart.title, vars: { width: `${width}px` } },
       h("figcaption", {}, chart.title),
       s("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": `${chart.title}; arrow keys go from point to point` },
         axes(frame, { scale: x, ticks: xTicks, text: short, title: chart.x }, { scale: y, ticks: yTicks, text: yText, title: "" }),

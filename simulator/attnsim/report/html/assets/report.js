@@ -67,6 +67,7 @@
           h("h2", {}, view.title),
           attnsim.answer(view, width)))),
     ]);
+    attnsim.scrollers(element);
   }
 
   attnsim.renderReport = renderReport;

@@ -12,10 +12,10 @@
     const frame = { left: 0, right: size.width - 14, top: 26, bottom: size.height - 42 };
     const points = data.kernels.flatMap((kernel, number) => kernel.points.map((point) => ({ kernel, number, ...point })));
     const top = d3.max(data.roofs, (roof) => roof.flops_per_s) || 1;
-    const measured = data.measured || [];
-    const xs = [...data.diagonals.map((line) => line.ridge), ...points.map((point) => point.intensity), ...measured.map((point) => point.intensity)];
-    const ys = [top, ...data.kernels.map((kernel) => kernel.flops_per_s), ...measured.map((point) => point.flops_per_s)];
-    const y = logScale([...ys, d3.min(ys) / 4], [frame.bottom, frame.top], 0.12);
+    const xs = [...data.diagonals.map((line) => line.ridge), ...points.map((point) => point.intensity)];
+    const rates = data.kernels.flatMap((kernel) => (kernel.measured ? [kernel.flops_per_s, kernel.measured.flops_per_s] : [kernel.flops_per_s]));
+    const ys = [top, ...rates, d3.min([top, ...rates]) / 4, ...data.roofs.map((roof) => roof.flops_per_s / 2)];
+    const y = logScale(ys, [frame.bottom, frame.top], Math.max(0.12, Math.log10(d3.max(ys) / d3.min(ys)) * 0.075));
     const yTicks = logTicks(y, 24);
     const yText = (tick) => quantity(tick, "FLOP/s").replace(/\.0+(?= )/, "");
     frame.left = besides(yTicks, yText);
@@ -23,7 +23,7 @@
     const levels = [...new Set([...data.diagonals.map((line) => line.name), ...points.map((point) => point.level)])];
     const places = new Places(frame);
     for (const point of points) places.block(x(point.intensity) - 7, y(point.kernel.flops_per_s) - 7, 14, 14);
-    const parts = { data, frame, x, y, top, levels, places, points, measured };
+    const parts = { data, frame, x, y, top, levels, places, points };
     return h("figure", { class: "chart roofline", key: `roofline-${data.arch}` },
       h("div", { class: "scroll" },
         s("svg", { width: size.width, height: size.height, viewBox: `0 0 ${size.width} ${size.height}`, role: "group", "aria-label": `roofline of ${data.title}; arrow keys go from point to point` },
@@ -32,7 +32,8 @@
             { scale: y, ticks: yTicks, text: yText, title: "achieved" }),
           roofs(parts),
           kernels(parts),
-          measuredPoints(parts))),
+          power(parts),
+          measured(parts))),
       h("div", { class: "beside" },
         legend(parts),
         h("details", { class: "data" }, h("summary", {}, "Roofs and ridges, and the points as a table"), tables(parts))));
@@ -62,7 +63,7 @@
         const span = frame.right - frame.left - textWidth(text) - 8;
         const at = places.find(text, [-5, 15].flatMap((rise) => d3.range(0, 1.01, 0.125).map((part) => ({ x: frame.left + 4 + (1 - part) * span, y: height + rise }))));
         return s("g", { key: `roof-${roof.name}`, class: "roof" },
-          s("line", { x1, x2: frame.right, y1: height, y2: height, "stroke-dasharray": roof.dashed ? "7 4" : null }),
+          s("line", { x1, x2: frame.right, y1: height, y2: height }),
           at ? s("text", at, text) : null);
       }),
       lines.map(({ line, x1, y1, x2, y2 }) => {
@@ -111,22 +112,46 @@
     { x: x - wide / 2, y: y - 22 }, { x: x - wide / 2, y: y + 31 },
   ];
 
-  /** Measured points are hollow, with a line to what was predicted. */
-  function measuredPoints({ data, x, y, measured, levels }) {
-    return s("g", { key: "measured" }, measured.map((point, number) => {
-      const kernel = data.kernels.findIndex((other) => other.name === point.name);
-      const predicted = kernel < 0 ? null : data.kernels[kernel].flops_per_s;
-      const tip = `${point.name}, measured\n${ratio(point.intensity)} FLOP/B, ${quantity(point.flops_per_s, "FLOP/s")}${predicted ? `\n${ratio(point.flops_per_s / predicted)} x the prediction` : ""}`;
-      return s("g", { key: `measured-${number}`, class: `series hollow hue-${(kernel < 0 ? number : kernel) % HUES}` },
-        predicted ? s("line", { class: "joint", x1: x(point.intensity), x2: x(point.intensity), y1: y(point.flops_per_s), y2: y(predicted) }) : null,
-        s("path", { d: marker(Math.max(0, levels.indexOf(point.level))), transform: `translate(${x(point.intensity)},${y(point.flops_per_s)})`, ...reached(1, tip) }));
+  /** What the board's power limit leaves, dashed. */
+  function power({ data, frame, x, y, places }) {
+    const [low, high] = x.domain();
+    const [bottom, above] = y.domain();
+    return s("g", { key: "power" }, (data.power || []).map((roof) => {
+      const curve = roof.curve.filter(([at, rate]) => at >= low && at <= high && rate >= bottom && rate <= above).map(([at, rate]) => [x(at), y(rate)]);
+      if (curve.length < 2) return null;
+      const [right, height] = curve[curve.length - 1];
+      const wide = textWidth(roof.name);
+      const at = places.find(roof.name, d3.range(0, 0.8, 0.1).map((part) => ({ x: Math.min(right, frame.right) - wide - 4 - part * (right - frame.left), y: height + 14 })));
+      return s("g", { key: roof.name, class: "roof limited" },
+        s("path", { d: d3.line()(curve), "data-tip": roof.name }),
+        at ? s("text", at, roof.name) : null);
+    }));
+  }
+
+  /** Measured rates are hollow, at the outermost level, with an arrow from what was predicted and their ratio. */
+  function measured({ data, x, y, levels, places }) {
+    return s("g", { key: "measured" }, data.kernels.map((kernel, number) => {
+      if (!kernel.measured || !kernel.points.length) return null;
+      const outer = d3.greatest(kernel.points, (point) => point.intensity);
+      const [at, from, to] = [x(outer.intensity), y(kernel.flops_per_s), y(kernel.measured.flops_per_s)];
+      const down = to > from ? 1 : -1;
+      const text = `x ${ratio(kernel.measured.ratio)}`;
+      const place = places.find(text, around(at, to, textWidth(text)));
+      const tip = `${number + 1}  ${kernel.name}, measured\n${quantity(kernel.measured.flops_per_s, "FLOP/s")}, ${ratio(kernel.measured.ratio)} x the predicted rate`;
+      return s("g", { key: `measured-${number}`, class: `series hollow hue-${number % HUES}` },
+        Math.abs(to - from) > 14 ? s("path", { class: "joint", d: `M${at},${from} V${to - down * 7} m-3,${-down * 4} l3,${down * 4} l3,${-down * 4}` }) : null,
+        s("path", { d: marker(levels.indexOf(outer.level)), transform: `translate(${at},${to})`, ...reached(1, tip) }),
+        place ? s("text", place, text) : null);
     }));
   }
 
   function legend({ data, levels, points }) {
     const used = levels.filter((level) => points.some((point) => point.level === level));
     return h("div", { class: "legends" },
-      h("ul", { class: "legend" }, used.map((level) => h("li", { key: level },
+      h("ul", { class: "legend" },
+        (data.power || []).length ? h("li", { key: "power" }, h("span", { class: "swatch dash" }), "left by the power limit") : null,
+        data.kernels.some((kernel) => kernel.measured) ? h("li", { key: "hollow" }, "hollow: measured") : null,
+        used.map((level) => h("li", { key: level },
         s("svg", { width: 14, height: 14, viewBox: "-7 -7 14 14", "aria-hidden": "true" }, s("path", { class: "sign", d: marker(levels.indexOf(level)) })), level))),
       h("ol", { class: "legend" }, data.kernels.map((kernel, number) => h("li", { key: String(number) },
         h("span", { class: `swatch hue-${number % HUES}` }), h("b", {}, `${number + 1} `), `${kernel.name}, ${kernel.schedule}, ${kernel.dtype}`))));
@@ -135,7 +160,7 @@
   function tables(parts) {
     const { data } = parts;
     const roofRows = [
-      ...data.roofs.map((roof) => [`${roof.name}${roof.dashed ? " (dashed)" : ""}`, { value: roof.flops_per_s, unit: "FLOP/s" }, null]),
+      ...data.roofs.map((roof) => [roof.name, { value: roof.flops_per_s, unit: "FLOP/s" }, null]),
       ...data.diagonals.map((line) => [line.name, { value: line.bytes_per_s, unit: "B/s" }, line.ridge]),
     ];
     const rows = parts.points.map((point) => {

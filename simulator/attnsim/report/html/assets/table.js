@@ -23,7 +23,7 @@
       h("tr", { key: `row-${row.index}` }, row.cells.map((cell, number) => dataCell(cell, data.columns[number], number, options.link && options.link(row.index)))),
     );
     const empty = body.length ? null : h("tr", {}, h("td", { colspan: data.columns.length, class: "note" }, "nothing matches"));
-    return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": data.title || "table" },
+    return h("div", { class: "scroll", role: "region", "aria-label": data.title || "table" },
       h("table", {},
         data.caption ? h("caption", {}, data.caption) : null,
         data.columns.some((column) => column.label) ? h("thead", {}, h("tr", {}, head)) : null,
