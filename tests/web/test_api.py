@@ -32,7 +32,10 @@ mask: {kind: window, left: 255}
 SCHEDULE = "extends: flash-attention-2\nname: mine\nconstants: {tensor_efficiency: {value: 0.5, source: guessed}}\n"
 QUESTIONS = [
     {"workload": "llama3-8b-prefill"},
-    {"workload": "llama3-8b-prefill", "arch": "a100_sxm_80gb", "schedule": "fa2", "sets": ("sizes.M=4096", "sizes.P=4096", "arch.processors.count=66")},
+    {
+        "workload": "llama3-8b-prefill", "arch": "a100_sxm_80gb", "schedule": "fa2",
+        "sets": ("sizes.M=4096", "sizes.P=4096", "arch.processors.count=66"),
+    },
     {"workload": "llama3-8b-decode", "sets": ("mask={kind: window, left: 1023, right: 0}", "dtype=fp16")},
     {"workload": "llama3-70b-serving", "sets": ("context=4096", "deployment.tp=8", "prices=null")},
     {"workload": "wan2.1-1.3b"},

@@ -64,6 +64,7 @@ def page(browser: Any) -> Iterator[Any]:
 @pytest.fixture
 def explore(page: Any, address: str) -> Callable[..., Any]:
     """Open the explorer with a question in its address, and wait for the answer."""
+
     def opened(question: str = "", state: str = "answered") -> Any:
         page.goto("about:blank")
         page.goto(f"{address}#{question}" if question else address)

@@ -48,7 +48,14 @@ PATHS = (
 # Where the library, the package, Python and what is installed lie, and what drawing may look at: nothing else may be opened.
 FOLDERS = tuple(
     str(Path(folder).resolve())
-    for folder in {ROOT / "arch_specs", ROOT / "workloads", ROOT / "simulator", *sysconfig.get_paths().values(), sys.base_prefix + "/lib"}
+    for folder in {
+        ROOT / "arch_specs",
+        ROOT / "workloads",
+        ROOT / "validation",
+        ROOT / "simulator",
+        *sysconfig.get_paths().values(),
+        sys.base_prefix + "/lib",
+    }
 )
 WATCHED = ("open", "os.listdir", "os.scandir", "os.mkdir", "os.remove", "os.rename", "subprocess.Popen", "socket.connect")
 opened: list[str] = []
@@ -121,8 +128,8 @@ def texts(draw: st.DrawFn) -> str:
         f"sizes: {{B: 1, H: 8, P: {size}, M: 4096, E: 64, F: 64}}",
     ]  # fmt: skip
     more = [
-        f"title: {quoted(SCRIPT)}", f"mask: {draw(MASKS)}", f"{quoted(SCRIPT)}: 1", "a: &a [*a, *a]", "b: !!python/object:os.system x", "\t",
-        "%YAML 1.1", "---", "<<: {a: 1}", "extends: /etc/passwd",
+        f"title: {quoted(SCRIPT)}", f"mask: {draw(MASKS)}", f"{quoted(SCRIPT)}: 1", "a: &a [*a, *a]", "b: !!python/object:os.system x",
+        "\t", "%YAML 1.1", "---", "<<: {a: 1}", "extends: /etc/passwd",
     ]  # fmt: skip
     lines += draw(st.lists(st.sampled_from(more), max_size=2, unique=True)) if odd else [f"title: {quoted(draw(TEXTS))}"]
     return "\n".join(lines) + "\n"

@@ -36,12 +36,15 @@ class Reply:
 
 
 def perform(task: str, text: str) -> Reply:
-    """The reply to `task` ("answer", or the form of a file) about the question that `text` is as JSON. No file that it names is opened."""
+    """The reply to a task about the question that `text` is as JSON. No file that the question names is opened.
+
+    task: "answer", "curves" for an answer with curves, or the form of a file.
+    """
     question = Question.model_validate_json(text)
     try:
         with files_closed():
-            if task == "answer":
-                return Reply(200, "application/json", _json(answer(question)))
+            if task in ("answer", "curves"):
+                return Reply(200, "application/json", _json(answer(question, curves=task == "curves")))
             return _FILES[task](question)
     except AttnsimError as error:
         return refused(error)
@@ -71,12 +74,15 @@ def _problem(issue: Issue) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def answer(question: Question) -> dict[str, Any]:
-    """The body of an answer. Raises AttnsimError as `attnsim.run`, and SpecError for a question larger than is read here."""
+def answer(question: Question, curves: bool = False) -> dict[str, Any]:
+    """The body of an answer. curves: with its cost against context and batch, which takes longer.
+
+    Raises AttnsimError as `attnsim.run`, and SpecError for a question larger than is read here.
+    """
     from attnsim.report.html.views import answer_view
 
     call, written, asked = _checked(question)
-    view = answer_view(_run(call), curves=False, accuracy=False) | {"command": None, "python": None}  # the page shows those below
+    view = answer_view(_run(call), curves=curves) | {"command": None, "python": None}  # the page shows those below
     return {
         "view": view, "command": command(question), "python": python(call), "written": dict(written.data), "asked": dict(asked.data),
     }  # fmt: skip

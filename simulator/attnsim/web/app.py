@@ -94,9 +94,9 @@ def _api(app: FastAPI, pool: Workers) -> None:
         return {"kind": kind, "name": name, "yaml": content_of(kind, name)}
 
     @app.post("/api/answer", responses={200: {"model": Answered}, **_REFUSALS})
-    async def answer(question: Question) -> Response:
-        """How fast, what stops it, and everything a page draws of it."""
-        return _response(await pool.do("answer", question.model_dump_json()))
+    async def answer(question: Question, curves: bool = False) -> Response:
+        """How fast, what stops it, and everything a page draws of it; with `curves`, cost against context and batch, which takes longer."""
+        return _response(await pool.do("curves" if curves else "answer", question.model_dump_json()))
 
     @app.post("/api/file/{form}", responses={**_FILE, **_REFUSALS})
     async def file(form: Form, question: Question) -> Response:

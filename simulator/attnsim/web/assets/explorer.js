@@ -24,6 +24,7 @@
   let sequence = 0;
   let running = null;
   let timer = 0;
+  let curves = false;
   const open = { more: false };
 
   // --- values ---------------------------------------------------------------------------------------------------------------
@@ -73,12 +74,14 @@
       else if (source) words.append(SHORT[part], source.name);
     }
     for (const [path, value] of state.sets) words.append("set", `${path}=${value}`);
+    if (curves) words.append("curves", "1");
     return words.toString();
   }
 
   function fromFragment(text) {
     const words = new URLSearchParams(text);
     const found = { sets: new Map() };
+    curves = words.get("curves") === "1";
     for (const part of PARTS) {
       const short = SHORT[part];
       if (words.has(`${short}yaml`)) found[part] = { yaml: words.get(`${short}yaml`) };
@@ -113,7 +116,7 @@
     if (running) running.abort();
     running = new AbortController();
     try {
-      const response = await post("/api/answer", running.signal);
+      const response = await post(`/api/answer${curves ? "?curves=true" : ""}`, running.signal);
       if (mine !== sequence) return;
       if (response.status === 429) {
         timer = setTimeout(ask, 300);
@@ -381,8 +384,8 @@
         typeof asked.model === "string" ? field(found, "model", { label: "model", wide: true, choices: named(entries("model")) }) : null,
         field(found, "phase", { label: "phase", choices: plain(["decode", "prefill"]) }),
         field(found, "context", { label: "context", note: "tokens", numeric: true, scale: true }),
-        field(found, "batch", { label: "batch", note: "requests", numeric: true, scale: true, placeholder: "the largest", set: setOptional }),
-        field(found, "slo.tpot", { label: "TPOT at most", note: "a token", placeholder: "50 ms", set: setOptional }),
+        field(found, "batch", { label: "batch", note: "requests", numeric: true, scale: true, placeholder: "largest", set: setOptional }),
+        field(found, "slo.tpot", { label: "TPOT at most", placeholder: "50 ms", set: setOptional }),
         field(found, "kv", { label: "cache format", choices: plain(catalogue.dtypes, "the model's"), set: setOptional }),
         field(found, "prices", { label: "prices", wide: true, choices: [{ value: "", label: "none" }, ...prices.map((one) => ({ value: one.name, label: `${one.name}: ${one.title}` }))], set: setOptional })),
       group("deployment", "Deployment", kinds(found, "deployment", "deployment", catalogue.deployments, startDeployment, ["hardware"])),
@@ -437,8 +440,7 @@
     draw(new Map());
     const found = placed();
     if (found.size) draw(found);
-    const general = found.get("") || [];
-    patch(at("problems"), general.map((issue, number) => h("p", { class: "error", key: `problem-${number}` }, where(issue))));
+    patch(at("problems"), issues.slice(0, 5).map((issue, number) => h("p", { class: "error", key: `problem-${number}` }, where(issue))));
   }
 
   function machines() {
@@ -494,8 +496,10 @@
       patch(at("bar"), [
         h("code", { class: "line", key: "line", tabindex: "0", title: "the same answer in a terminal" }, last.command.split("\n").at(-1)),
         button("copy command", last.command), button("copy Python", call), button("copy link", location.href),
+        h("label", { class: "check", key: "curves" }, h("input", { type: "checkbox", id: "curves", on: { change: (event) => { curves = event.target.checked; changed(0); } } }), "cost curves"),
         h("button", { type: "button", key: "pin", on: { click: () => { pinned = { body: last, address: location.hash }; drawAround(); } } }, pinned ? "pin this one" : "pin to compare"),
       ]);
+      at("curves").checked = curves;
       patch(at("repeat"), [
         h("h2", {}, "Repeat this answer"),
         copied("Command line", last.command),
