@@ -312,7 +312,8 @@
   /** Fields of the chosen kind of a mask or a deployment. */
   function kinds(found, path, label, forms, start, skip = []) {
     const value = lookup(asked, path) || { kind: path === "mask" ? "dense" : "colocated" };
-    const kind = state.sets.has(`${path}.kind`) ? state.sets.get(`${path}.kind`) : value && typeof value === "object" ? value.kind : "";
+    const typed = /^\{\s*kind: *([a-z_]+)/.exec(state.sets.get(path) || ""); // a question that has no answer yet
+    const kind = state.sets.get(`${path}.kind`) || (typed ? typed[1] : value.kind) || "";
     const fields = (forms[kind] || []).filter((one) => !skip.includes(one.name) && !(one.name === "masks"));
     return [
       h("div", { class: "field wide", key: `${path}-kind` },
@@ -509,8 +510,8 @@
           h("button", { type: "button", key: form, "data-file": form, on: { click: () => keep(form) } }, label))),
       ]);
     }
-    if (last) {
-      const [first, second] = last.view.results[0].facts;
+    if (last || issues.length) {
+      const [first, second] = last ? last.view.results[0].facts : [];
       patch(at("glance"), issues.length ? `no answer: ${issues[0].message}` : [h("b", { key: "first" }, attnsim.format.value(first.value, first.unit)), ` ${first.label}, ${first.note || second.label}`]);
     }
     drawPinned();
