@@ -28,7 +28,7 @@ COMMANDS: dict[str, str] = {
     "pareto": "Find the points of a sweep that no other point dominates: as good in everything, better in something.",
     "compare": "Set two answers side by side: what changed, and which resource explains it.",
     "tune": "Search tiles, CTAs, splits and order of a schedule, or a mapping on PE arrays.",
-    "report": "Write answers as one interactive HTML page that opens anywhere.",
+    "report": "Write the answers of workloads on machines as one interactive HTML page.",
     "roofline": "Draw workloads under the roofs of machines (SVG, PDF or PNG).",
     "cost": "What a token of models costs, against context or size; as a figure, too.",
     "serve": "Explore answers in a browser: fields to change, answers that follow.",

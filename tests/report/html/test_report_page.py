@@ -13,7 +13,7 @@ from browser import NARROW, WIDE, layout_faults
 import attnsim
 from attnsim.evaluate import render
 from attnsim.evaluate.estimate import Report
-from attnsim.report.html.assets import script
+from attnsim.report.html.assets import script, style
 from attnsim.report.html.page import report_page
 from attnsim.report.html.views import answer_view
 from attnsim.units import format_quantity
@@ -160,6 +160,7 @@ def test_no_text_becomes_markup(page: Any, tmp_path: Path) -> None:
 def blank(page: Any) -> Any:
     page.goto("about:blank")
     page.set_content("<div id='place'></div>")
+    page.add_style_tag(content=style())
     page.evaluate(script())
     return page
 
@@ -195,3 +196,17 @@ def test_an_answer_is_redrawn_in_place(blank: Any) -> None:
     assert "TPOT" in blank.locator(".facts").inner_text() and blank.locator("canvas").count() == 0
     blank.evaluate(draw, json.loads(json.dumps(answer_view(attnsim.run("llama3-8b-decode", "h100_sxm"), curves=False, accuracy=False))))
     assert blank.locator("figure.curves").count() == 0 and blank.locator("figure.roofline").count() == 1
+
+
+def test_power_limits_are_dashed_and_measured_rates_hollow(blank: Any) -> None:
+    view = answer_view(attnsim.run("llama3-8b-prefill", "h100_sxm"), curves=False, accuracy=False, pictures=False)
+    (chart,) = view["roofline"]["charts"]
+    chart["power"] = [{"name": "700 W, tensor bf16", "curve": [[200.0, 5e14], [400.0, 7e14], [1600.0, 8e14]]}]
+    (kernel,) = chart["kernels"]
+    kernel["measured"] = {"flops_per_s": kernel["flops_per_s"] / 2, "ratio": 0.5}
+    blank.evaluate("view => attnsim.renderAnswer(document.getElementById('place'), view)", view)
+    assert blank.locator("path.limited").count() == 1 and "left by 700 W, tensor bf16" in blank.locator(".roofline").inner_text()
+    hollow = blank.locator(".series.hollow")
+    assert hollow.locator("text").text_content() == "x 0.500" and hollow.locator("path.joint").count() == 1
+    assert "0.500 x the predicted rate" in (hollow.locator(".point").get_attribute("aria-label") or "")
+    assert layout_faults(blank) == []

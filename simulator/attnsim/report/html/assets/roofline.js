@@ -23,6 +23,8 @@
     const levels = [...new Set([...data.diagonals.map((line) => line.name), ...points.map((point) => point.level)])];
     const places = new Places(frame);
     for (const point of points) places.block(x(point.intensity) - 7, y(point.kernel.flops_per_s) - 7, 14, 14);
+    const limited = limits(data, x, y);
+    for (const { curve } of limited) curve.slice(1).forEach(([right, low], number) => places.cross(...curve[number], right, low));
     const parts = { data, frame, x, y, top, levels, places, points };
     return h("figure", { class: "chart roofline", key: `roofline-${data.arch}` },
       h("div", { class: "scroll" },
@@ -32,11 +34,19 @@
             { scale: y, ticks: yTicks, text: yText, title: "achieved" }),
           roofs(parts),
           kernels(parts),
-          power(parts),
+          power(limited),
           measured(parts))),
       h("div", { class: "beside" },
         legend(parts),
         h("details", { class: "data" }, h("summary", {}, "Roofs and ridges, and the points as a table"), tables(parts))));
+  }
+
+  /** The power-limited roofs inside the chart, in pixels. */
+  function limits(data, x, y) {
+    const [low, high] = x.domain();
+    const [bottom, above] = y.domain();
+    const inside = ([at, rate]) => at >= low && at <= high && rate >= bottom && rate <= above;
+    return (data.power || []).map((roof) => ({ name: roof.name, curve: roof.curve.filter(inside).map(([at, rate]) => [x(at), y(rate)]) })).filter((roof) => roof.curve.length > 1);
   }
 
   const attainable = ({ top }, line, intensity) => Math.min(top, line.bytes_per_s * intensity);
@@ -112,21 +122,8 @@
     { x: x - wide / 2, y: y - 22 }, { x: x - wide / 2, y: y + 31 },
   ];
 
-  /** What the board's power limit leaves, dashed. */
-  function power({ data, frame, x, y, places }) {
-    const [low, high] = x.domain();
-    const [bottom, above] = y.domain();
-    return s("g", { key: "power" }, (data.power || []).map((roof) => {
-      const curve = roof.curve.filter(([at, rate]) => at >= low && at <= high && rate >= bottom && rate <= above).map(([at, rate]) => [x(at), y(rate)]);
-      if (curve.length < 2) return null;
-      const [right, height] = curve[curve.length - 1];
-      const wide = textWidth(roof.name);
-      const at = places.find(roof.name, d3.range(0, 0.8, 0.1).map((part) => ({ x: Math.min(right, frame.right) - wide - 4 - part * (right - frame.left), y: height + 14 })));
-      return s("g", { key: roof.name, class: "roof limited" },
-        s("path", { d: d3.line()(curve), "data-tip": roof.name }),
-        at ? s("text", at, roof.name) : null);
-    }));
-  }
+  /** What the board's power limit leaves, dashed; the legend names it. */
+  const power = (limited) => s("g", { key: "power" }, limited.map(({ name, curve }) => s("path", { key: name, class: "limited", d: d3.line()(curve), "data-tip": name })));
 
   /** Measured rates are hollow, at the outermost level, with an arrow from what was predicted and their ratio. */
   function measured({ data, x, y, levels, places }) {
@@ -149,7 +146,7 @@
     const used = levels.filter((level) => points.some((point) => point.level === level));
     return h("div", { class: "legends" },
       h("ul", { class: "legend" },
-        (data.power || []).length ? h("li", { key: "power" }, h("span", { class: "swatch dash" }), "left by the power limit") : null,
+        (data.power || []).map((roof) => h("li", { key: `power-${roof.name}` }, h("span", { class: "swatch dash" }), `left by ${roof.name}`)),
         data.kernels.some((kernel) => kernel.measured) ? h("li", { key: "hollow" }, "hollow: measured") : null,
         used.map((level) => h("li", { key: level },
         s("svg", { width: 14, height: 14, viewBox: "-7 -7 14 14", "aria-hidden": "true" }, s("path", { class: "sign", d: marker(levels.indexOf(level)) })), level))),
