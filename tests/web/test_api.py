@@ -156,6 +156,6 @@ def test_nothing_about_the_application_is_loaded_from_elsewhere(client: TestClie
     assert client.get("/docs").status_code == client.get("/redoc").status_code == 404
     page = client.get("/").text
     assert "http://" not in page and "https://" not in page and "<style" not in page and "onclick" not in page
-    for name in ("explorer.js", "explorer.css", "attnsim.js", "attnsim.css"):
+    for name in ("question.js", "form.js", "explorer.js", "explorer.css", "attnsim.js", "attnsim.css"):
         assert f"/assets/{name}" in page and client.get(f"/assets/{name}").status_code == 200
     assert create_app(workers=0).docs_url is None

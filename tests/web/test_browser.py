@@ -165,7 +165,7 @@ def test_whatever_is_typed_is_text(explore: Callable[..., Any], tmp_path: Path) 
     quoted = "'" + HOSTILE.replace("'", "''") + "'"
     page = explore(f"wyaml={quote(WORKLOAD.format(name=quoted))}")
     assert HOSTILE in page.locator("#answer").inner_text() and page.title() == f"{HOSTILE} on h100_sxm · attnsim"
-    assert page.locator("img").count() == 0 and page.locator("script").count() == 2
+    assert page.locator("img").count() == 0 and page.locator("script").count() == 4
     for form in ("report", "roofline", "mask"):
         with page.expect_download() as download:
             page.locator(f'[data-file="{form}"]').click()

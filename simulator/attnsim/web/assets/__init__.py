@@ -9,7 +9,7 @@ from typing import Final
 _OWN: Final = {
     "explorer.html": "text/html; charset=utf-8",
     "explorer.css": "text/css; charset=utf-8",
-    "explorer.js": "text/javascript; charset=utf-8",
+    **dict.fromkeys(("question.js", "form.js", "explorer.js"), "text/javascript; charset=utf-8"),
 }
 
 
