@@ -86,10 +86,11 @@ def test_the_command_line_typed_gives_the_same_numbers(ask: Ask, question: dict[
 
 
 def test_a_here_document_ends_with_a_word_that_is_no_line_of_the_text(ask: Ask, tmp_path: Path) -> None:
-    command = ask(KERNEL + "# the next line is no comment:\ntitle: |2\n  END\n\n# '$(true)' `true` \\\n").json()["command"]
+    command = ask(KERNEL + "title: |2\n  END\n\n# '$(true)' `true` \\\n").json()["command"]
     assert command.startswith("cat > workload.yaml <<'END'\n")
-    command = ask(KERNEL.replace("name: mine", "name:\n  mine\n# \u2028END\u2028").replace("\u2028", "\u0085")).json()["command"]
-    assert command.startswith("cat > workload.yaml <<'END_'\n")
+    flow = "{" + ", ".join(KERNEL.splitlines()) + ', title: "a\nEND\nb"}\n'
+    command = ask(flow).json()["command"]
+    assert command.startswith("cat > workload.yaml <<'END_'\n") and "\nEND\n" in command
     assert shell(command, tmp_path)["workload"]["name"] == "mine"
 
 
