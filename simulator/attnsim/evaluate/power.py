@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from attnsim.errors import InfeasibleError
 from attnsim.evaluate.kernel import Kernel
 from attnsim.evaluate.point import Point
 from attnsim.lanes import Number, minimum
@@ -41,13 +42,20 @@ def dynamic_energy(point: Point, kernels: Sequence[Kernel]) -> Dynamic:
 
 
 def settled_clock(point: Point, kernels: Sequence[Kernel], dynamic: Dynamic, highest_hz: float, nominal_hz: float) -> Number:
-    """The highest clock, at most `highest_hz`, at which the average power stays within the board's limit."""
+    """The highest clock, at most `highest_hz`, at which the average power stays within the board's limit.
+
+    Raises InfeasibleError where none does: idle power, or what data takes, is above the limit.
+    """
 
     def watts(clock: Number) -> Number:
         seconds = sum(kernel.seconds(clock) for kernel in kernels)
         return energy(point, dynamic, seconds, clock, nominal_hz) / seconds if seconds else 0.0
 
-    return highest_within(watts, point.machine.power.tdp_w, highest_hz)
+    limit = point.machine.power.tdp_w
+    settled = highest_within(watts, limit, highest_hz)
+    if type(settled) is float and settled == 0.0:
+        raise InfeasibleError(f"{point.machine.name} takes more than its limit of {limit:g} W at any clock; see `power` of the machine")
+    return settled
 
 
 def energy(point: Point, dynamic: Dynamic, seconds: Number, clock_hz: Number, nominal_hz: float) -> Number:
