@@ -31,7 +31,7 @@ COMMANDS: dict[str, str] = {
     "report": "Write the answers of workloads on machines as one interactive HTML page.",
     "roofline": "Draw workloads under the roofs of machines (SVG, PDF or PNG).",
     "cost": "What a token of models costs, against context or size; as a figure, too.",
-    "serve": "Explore answers in a browser: fields to change, answers that follow.",
+    "serve": "Explore answers in a browser: change a field, see what it changes.",
     "mask": "Draw a mask with its tiles: full, partial and skipped.",
     "list": "List machines, workloads, cascades, schedules, models, price profiles, sweeps.",
     "prices": "What a unit of price buys of each machine of a price profile.",
