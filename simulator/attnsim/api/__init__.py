@@ -31,7 +31,7 @@ def run(workload: Ref, arch: Ref, schedule: Ref | None = None, *, sets: Sequence
         SpecError: a mistake in a file, dict or override. InfeasibleError: it cannot run there. UsageError: a text in `sets` without "=".
     """
     report = _answered(workload, arch, schedule, sets, overrides)
-    return replace(report, asked=Asked(workload, arch, schedule, tuple(sets), overrides))
+    return replace(report, call=Asked(workload, arch, schedule, tuple(sets), overrides))
 
 
 def _answered(workload: Ref, arch: Ref, schedule: Ref | None, sets: Sequence[str], overrides: Mapping[str, Any]) -> Report:

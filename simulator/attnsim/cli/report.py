@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import click
 
-from attnsim.cli.common import check_writable, cli_command, deliver, schedule_option, set_option
+from attnsim.cli.common import check_writable, cli_command, deliver, narrate, schedule_option, set_option
 from attnsim.cli.kinds import split
+from attnsim.errors import InfeasibleError
 
 
 @cli_command(
@@ -22,11 +23,23 @@ def command(names: tuple[str, ...], schedule: str | None, sets: tuple[str, ...],
 
     The page holds everything it needs: results to sort and filter, rooflines, time by resource, bytes by level and tensor, passes and
     footprints, the cascade as a graph, the mask, cost against context and batch, and how accurate the kernels used have been found.
+    Of several workloads and machines, those that cannot run together are left out and named.
     """
     check_writable(output)
     workloads, archs = split(names, "attnsim report llama3-8b-prefill h100_sxm -o report.html")
     import attnsim
     from attnsim.report.html.page import report_page
 
-    reports = [attnsim.run(workload, arch, schedule=schedule, sets=sets) for arch in archs for workload in workloads]
-    deliver(report_page(reports), output)
+    reports, left_out = [], []
+    for arch in archs:
+        for workload in workloads:
+            try:
+                reports.append(attnsim.run(workload, arch, schedule=schedule, sets=sets))
+            except InfeasibleError as error:
+                if len(workloads) * len(archs) == 1:
+                    raise
+                left_out.append(f"left out: {workload} on {arch}: {'; '.join(issue.message for issue in error.issues)}")
+                narrate(left_out[-1])
+    if not reports:
+        raise InfeasibleError("no answer is left to report")
+    deliver(report_page(reports, left_out), output)

@@ -130,7 +130,7 @@ class Report:
     """What `attnsim.run` returns; its repr is the table the command line prints.
 
     results: an Estimate (processors) or a SpatialEstimate (PE arrays) for a kernel; for a layer its LayerEstimate, then one of every step.
-    asked: the question, None for a report that was not made by `attnsim.run`.
+    call: the arguments as given, None for a report that was not made by `attnsim.run`.
     """
 
     workload_name: str
@@ -139,7 +139,7 @@ class Report:
     results: tuple[Any, ...]
     assumptions: tuple[str, ...]
     digests: Callable[[], tuple[str, str]] = field(repr=False)
-    asked: Asked | None = field(default=None, repr=False, compare=False)
+    call: Asked | None = field(default=None, repr=False, compare=False)
 
     @property
     def workload_sha256(self) -> str:

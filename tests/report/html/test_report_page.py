@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browser import NARROW, WIDE, layout_faults
+from browser import NARROW, WIDE, is_local, layout_faults, missing
 
 import attnsim
 from attnsim.evaluate import render
@@ -210,3 +210,17 @@ def test_power_limits_are_dashed_and_measured_rates_hollow(blank: Any) -> None:
     assert hollow.locator("text").text_content() == "x 0.500" and hollow.locator("path.joint").count() == 1
     assert "0.500 x the predicted rate" in (hollow.locator(".point").get_attribute("aria-label") or "")
     assert layout_faults(blank) == []
+
+
+def test_what_leaves_the_machine_is_told_from_what_does_not() -> None:
+    assert all(map(is_local, ("file:///a.html", "data:,", "http://127.0.0.1:8000/a", "http://localhost/", "http://[::1]:1/")))
+    assert not any(map(is_local, ("https://example.org/d3.js", "http://127.0.0.1.example.org/", "ws://example.org")))
+
+
+def test_a_missing_browser_skips_but_fails_where_ci_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CI", raising=False)
+    with pytest.raises(pytest.skip.Exception, match="no browser"):
+        missing("no browser")
+    monkeypatch.setenv("CI", "true")
+    with pytest.raises(pytest.fail.Exception, match="CI is set"):
+        missing("no browser")

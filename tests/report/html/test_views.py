@@ -102,7 +102,7 @@ ASKED = [
 @pytest.mark.parametrize("asked", ASKED, ids=range(len(ASKED)))
 def test_command_and_call_ask_the_same(asked: Asked, capsys: pytest.CaptureFixture[str]) -> None:
     report = attnsim.run(asked.workload, asked.arch, asked.schedule, sets=asked.sets, **asked.overrides)
-    assert report.asked == asked
+    assert report.call == asked
     words = shlex.split(command(asked) or "")
     assert words[0] == "attnsim" and main([*words[1:], "--format", "json"]) == 0
     printed = json.loads(capsys.readouterr().out)

@@ -24,6 +24,11 @@ def command(asked: Asked, verb: str = "run") -> str | None:
     return shlex.join(words)
 
 
+def changes(asked: Asked) -> str:
+    """What was asked otherwise than the files say, as `sizes.B=16, dtype=fp8`; empty where nothing was."""
+    return ", ".join((*asked.sets, *_sets(asked.overrides)))
+
+
 def python_call(asked: Asked) -> str:
     """The Python expression that asks the same."""
     arguments = [_literal(asked.workload), _literal(asked.arch)]

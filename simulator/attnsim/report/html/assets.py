@@ -9,6 +9,8 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parent / "assets"
 VENDORED = ("vendor/d3.min.js",)
+STYLES = ("attnsim.css", "parts.css", "charts.css", "narrow_print.css")
+"""Files of the style sheet in the order they are joined; later ones may override."""
 SCRIPTS = (
     "dom.js",
     "format.js",
@@ -29,7 +31,7 @@ SCRIPTS = (
 @cache
 def style() -> str:
     """The style sheet of both pages."""
-    return _read("attnsim.css")
+    return "\n".join(_read(name) for name in STYLES)
 
 
 @cache

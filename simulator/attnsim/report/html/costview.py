@@ -14,8 +14,10 @@ from attnsim.report.html.steps import Step
 from attnsim.serving.answer import ModelEstimate
 
 CONTEXTS = (1 / 16, 1 / 4, 1 / 2, 1, 2, 4)
-"""Lengths beside the one asked about."""
+"""Lengths and batches to look at, in terms of those asked about."""
 BATCHES = (1 / 8, 1 / 4, 1 / 2, 1, 2, 8)
+COARSE_CONTEXTS, COARSE_BATCHES = (1 / 16, 1 / 4, 1, 4), (1 / 8, 1, 8)
+"""As many as a report of many answers can afford."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +35,14 @@ class _Axis:
         return sorted({max(1, round(self.own * factor)) for factor in self.factors})
 
 
-def cost_view(report: Report, steps: Sequence[Step | None]) -> Part | None:
+def cost_view(report: Report, steps: Sequence[Step | None], coarse: bool = False) -> Part | None:
     """Curves against context and against batch; None for a report that does not know its question."""
-    if report.asked is None:
+    if report.call is None:
         return None
     charts: list[Part] = []
     missing: list[str] = []
-    for axis in _axes(report, steps):
-        found, reasons = _asked_at(report.asked, axis, report.results[0])
+    for axis in _axes(report, steps, *((COARSE_CONTEXTS, COARSE_BATCHES) if coarse else (CONTEXTS, BATCHES))):
+        found, reasons = _asked_at(report.call, axis, report.results[0])
         if len(found) < 2:
             missing.append(f"no curve against {axis.label}: {reasons[0]}" if reasons else f"no curve against {axis.label}")
             continue
@@ -49,11 +51,11 @@ def cost_view(report: Report, steps: Sequence[Step | None]) -> Part | None:
     return {"charts": charts, "missing": missing}
 
 
-def _axes(report: Report, steps: Sequence[Step | None]) -> Iterator[_Axis]:
+def _axes(report: Report, steps: Sequence[Step | None], contexts: Sequence[float], batches: Sequence[float]) -> Iterator[_Axis]:
     result = report.results[0]
     if isinstance(result, ModelEstimate):
-        yield _Axis("context", "context, tokens", ("context",), result.context, CONTEXTS)
-        yield _Axis("batch", "batch, requests", ("batch",), result.batch, BATCHES)
+        yield _Axis("context", "context, tokens", ("context",), result.context, contexts)
+        yield _Axis("batch", "batch, requests", ("batch",), result.batch, batches)
         return
     step = next((one for one in steps if one is not None and len(one.cascade.positions) == 2), None)
     if step is None:
@@ -64,10 +66,10 @@ def _axes(report: Report, steps: Sequence[Step | None]) -> Iterator[_Axis]:
         together = sizes.get(query) == sizes[key]
         names = (query, key) if together else (key,)
         label = f"{key} = {query}, keys and queries" if together else f"{key}, {step.cascade.ranks[key]}s"
-        yield _Axis("context", label, tuple(f"sizes.{name}" for name in names), sizes[key], CONTEXTS)
+        yield _Axis("context", label, tuple(f"sizes.{name}" for name in names), sizes[key], contexts)
     batch = next((rank for rank in step.cascade.batch if rank != step.cascade.head_rank), None)
     if batch in sizes and batch is not None:
-        yield _Axis("batch", f"{batch}, {step.cascade.ranks.get(batch, 'batch')}", (f"sizes.{batch}",), sizes[batch], BATCHES)
+        yield _Axis("batch", f"{batch}, {step.cascade.ranks.get(batch, 'batch')}", (f"sizes.{batch}",), sizes[batch], batches)
 
 
 def _asked_at(asked: Asked, axis: _Axis, own: Any) -> tuple[list[tuple[int, Any]], list[str]]:

@@ -8,22 +8,32 @@ from html import escape
 from typing import Any
 
 from attnsim import __version__
+from attnsim.errors import UsageError
 from attnsim.evaluate.estimate import Report
 from attnsim.report.html.assets import digest, script, style
+from attnsim.report.html.parts import Part
 from attnsim.report.html.rooflineview import roofline_views
 from attnsim.report.html.views import answer_view
 
 START = 'attnsim.renderReport(document.getElementById("report"), JSON.parse(document.getElementById("data").textContent));'
+MANY = 10
+"""Answers above which curves have fewer points, so that a long report is made in seconds too."""
 
 
-def report_page(reports: Report | Sequence[Report]) -> str:
-    """Reports of `attnsim.run` as a self-contained HTML page; the same reports give the same text."""
+def report_page(reports: Report | Sequence[Report], notes: Sequence[str] = ()) -> str:
+    """Reports of `attnsim.run` as a self-contained HTML page; the same reports give the same text.
+
+    notes: lines below the table of results, such as what could not be answered. Raises UsageError for no report.
+    """
     several = [reports] if isinstance(reports, Report) else list(reports)
-    answers = [answer_view(report, roofline=False) for report in several]
+    if not several:
+        raise UsageError("a report shows at least one answer of attnsim.run")
+    coarse = len(several) > MANY
+    answers = _told_apart([answer_view(report, roofline=False, coarse=coarse) for report in several])
     charts, refused = roofline_views(several)
     titles = list(dict.fromkeys(view["workload"]["name"] for view in answers))
     title = f"attnsim: {', '.join(titles[:3])}{' and more' if len(titles) > 3 else ''}"
-    data = {"title": title, "attnsim": __version__, "answers": answers, "rooflines": charts, "refused": refused}
+    data = {"title": title, "attnsim": __version__, "answers": answers, "rooflines": charts, "refused": refused, "notes": list(notes)}
     code = f"{script()}\n{START}\n"
     policy = (
         f"default-src 'none'; script-src {digest(code)}; style-src {digest(style())}; img-src data:; base-uri 'none'; form-action 'none'"
@@ -46,6 +56,20 @@ def report_page(reports: Report | Sequence[Report]) -> str:
         "resolved files, first 12 digits. d3 (ISC licence, Mike Bostock) draws the charts.</footer>\n"
         f'<script type="application/json" id="data">{embedded(data)}</script>\n<script>{code}</script>\n</body>\n</html>\n'
     )
+
+
+def _told_apart(answers: list[Part]) -> list[Part]:
+    """Answers of one title get more of what they differ in: the schedule, what was changed, at last a number."""
+    for more in ("schedule", "changes", "number"):
+        alike: dict[str, list[Part]] = {}
+        for view in answers:
+            alike.setdefault(view["title"], []).append(view)
+        for title, views in alike.items():
+            extras = [str(number) if more == "number" else view[more] for number, view in enumerate(views, 1)]
+            if len(set(extras)) > 1:
+                for view, extra in zip(views, extras, strict=True):
+                    view["title"] = f"{title}, {extra}" if extra else title
+    return answers
 
 
 def _counted(number: int, name: str) -> str:

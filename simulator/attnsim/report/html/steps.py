@@ -30,7 +30,7 @@ class Step:
 
 def steps_of(report: Report) -> list[Step | None]:
     """A step for every result that is about one kernel; None for a layer's sum, a model, and where nobody knows the question."""
-    asked = report.asked
+    asked = report.call
     if asked is None:
         return [None for _ in report.results]
     document, _, schedule = question(asked.workload, asked.arch, asked.schedule, asked.sets, asked.overrides)

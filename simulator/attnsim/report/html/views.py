@@ -12,7 +12,7 @@ from attnsim import __version__
 from attnsim.evaluate.estimate import Report
 from attnsim.machine.spatial import SpatialMachine
 from attnsim.report.html.accuracyview import accuracy_view
-from attnsim.report.html.asked import command, python_call
+from attnsim.report.html.asked import changes, command, python_call
 from attnsim.report.html.cascadeview import cascade_view
 from attnsim.report.html.costview import cost_view
 from attnsim.report.html.kernelview import kernel_view
@@ -31,6 +31,7 @@ def answer_view(
     measured: Sequence[Any] = (),
     *,
     curves: bool = True,
+    coarse: bool = False,
     accuracy: bool = True,
     pictures: bool = True,
     roofline: bool = True,
@@ -38,7 +39,7 @@ def answer_view(
     """One report as JSON-serialisable data.
 
     measured: measured points for the roofline. curves, accuracy, pictures, roofline: whether to work out cost against context and batch,
-    validation errors, the pictures of cascade and mask, and the roofline; left out, they are None.
+    validation errors, the pictures of cascade and mask, and the roofline; left out, they are None. coarse: curves of fewer points.
     """
     machine = report.machine
     steps = steps_of(report) if curves or pictures else []
@@ -49,12 +50,13 @@ def answer_view(
         "workload": {"name": report.workload_name, "sha256": report.workload_sha256},
         "arch": {"name": report.arch_name, "title": machine.title, "sha256": report.arch_sha256, "processors": _processors(machine)},
         "schedule": report.results[0].schedule,
-        "command": command(report.asked) if report.asked else None,
-        "python": python_call(report.asked) if report.asked else None,
+        "command": command(report.call) if report.call else None,
+        "python": python_call(report.call) if report.call else None,
+        "changes": changes(report.call) if report.call else "",
         "assumptions": list(dict.fromkeys([*report.assumptions, *(text for result in report.results for text in result.assumptions)])),
         "results": _results(report, steps if pictures else []),
         "roofline": _roofline(report, measured) if roofline else None,
-        "cost": cost_view(report, steps) if curves else None,
+        "cost": cost_view(report, steps, coarse) if curves else None,
         "accuracy": accuracy_view(report) if accuracy else None,
     }
 

@@ -49,17 +49,30 @@
 
   /** Grid, ticks and titles of both axes. frame: {left, right, top, bottom}; x, y: {scale, ticks, text(tick), title}. */
   function axes(frame, x, y) {
-    return s("g", { class: "axes", key: "axes", "aria-hidden": "true" },
-      x.ticks.map((tick) => s("g", { key: `x${tick}` },
-        s("line", { x1: x.scale(tick), x2: x.scale(tick), y1: frame.top, y2: frame.bottom }),
-        s("text", { x: x.scale(tick), y: frame.bottom + 15, "text-anchor": "middle" }, x.text(tick)))),
-      y.ticks.map((tick) => s("g", { key: `y${tick}` },
-        s("line", { x1: frame.left, x2: frame.right, y1: y.scale(tick), y2: y.scale(tick) }),
-        s("text", { x: frame.left - 6, y: y.scale(tick) + 4, "text-anchor": "end" }, y.text(tick)))),
+    return s(
+      "g",
+      { class: "axes", key: "axes", "aria-hidden": "true" },
+      x.ticks.map((tick) =>
+        s(
+          "g",
+          { key: `x${tick}` },
+          s("line", { x1: x.scale(tick), x2: x.scale(tick), y1: frame.top, y2: frame.bottom }),
+          s("text", { x: x.scale(tick), y: frame.bottom + 15, "text-anchor": "middle" }, x.text(tick)),
+        ),
+      ),
+      y.ticks.map((tick) =>
+        s(
+          "g",
+          { key: `y${tick}` },
+          s("line", { x1: frame.left, x2: frame.right, y1: y.scale(tick), y2: y.scale(tick) }),
+          s("text", { x: frame.left - 6, y: y.scale(tick) + 4, "text-anchor": "end" }, y.text(tick)),
+        ),
+      ),
       s("line", { class: "edge", x1: frame.left, x2: frame.right, y1: frame.bottom, y2: frame.bottom }),
       s("line", { class: "edge", x1: frame.left, x2: frame.left, y1: frame.top, y2: frame.bottom }),
       s("text", { class: "title", x: (frame.left + frame.right) / 2, y: frame.bottom + 32, "text-anchor": "middle" }, x.title),
-      y.title ? s("text", { class: "title", x: 2, y: frame.top - 8 }, y.title) : null);
+      y.title ? s("text", { class: "title", x: 2, y: frame.top - 8 }, y.title) : null,
+    );
   }
 
   /** Places for labels: each takes the first of its candidate boxes that is free, or none. */
@@ -85,7 +98,13 @@
       const width = textWidth(text);
       for (const at of candidates) {
         const box = { x: at.x - 1, y: at.y - FONT, width: width + 2, height: FONT + 4 };
-        if (box.x < this.frame.left || box.x + box.width > this.frame.right + 1 || box.y < this.frame.top || box.y + box.height > this.frame.bottom) continue;
+        if (
+          box.x < this.frame.left ||
+          box.x + box.width > this.frame.right + 1 ||
+          box.y < this.frame.top ||
+          box.y + box.height > this.frame.bottom
+        )
+          continue;
         if (this.taken.some((other) => meet(box, other)) || this.lines.some((line) => crosses(box, line))) continue;
         this.taken.push(box);
         return at;
@@ -116,7 +135,12 @@
   function crosses(box, [x1, y1, x2, y2]) {
     let from = 0;
     let to = 1;
-    for (const [p, q] of [[x1 - x2, x1 - box.x], [x2 - x1, box.x + box.width - x1], [y1 - y2, y1 - box.y], [y2 - y1, box.y + box.height - y1]]) {
+    for (const [p, q] of [
+      [x1 - x2, x1 - box.x],
+      [x2 - x1, box.x + box.width - x1],
+      [y1 - y2, y1 - box.y],
+      [y2 - y1, box.y + box.height - y1],
+    ]) {
       if (p === 0 && q < 0) return false;
       if (p < 0) from = Math.max(from, q / p);
       if (p > 0) to = Math.min(to, q / p);

@@ -23,15 +23,17 @@ var attnsim = typeof attnsim === "undefined" ? {} : attnsim;
   const flat = (children) =>
     children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false && child !== "");
 
-  const make = (space) => (tag, attrs = {}, ...children) => ({
-    tag,
-    space,
-    key: attrs.key,
-    on: attrs.on || {},
-    vars: attrs.vars || {},
-    attrs,
-    children: flat(children).map((child) => (typeof child === "object" ? child : String(child))),
-  });
+  const make =
+    (space) =>
+    (tag, attrs = {}, ...children) => ({
+      tag,
+      space,
+      key: attrs.key,
+      on: attrs.on || {},
+      vars: attrs.vars || {},
+      attrs,
+      children: flat(children).map((child) => (typeof child === "object" ? child : String(child))),
+    });
 
   /** An HTML element: h("p", {class: "note"}, "text", h("b", {}, "bold")). */
   const h = make(HTML);
@@ -96,7 +98,8 @@ var attnsim = typeof attnsim === "undefined" ? {} : attnsim;
   function attributes(element, attrs) {
     const wanted = {};
     for (const [name, value] of Object.entries(attrs)) {
-      if (!SETTINGS.includes(name) && value !== null && value !== undefined && value !== false) wanted[name] = value === true ? "" : String(value);
+      if (!SETTINGS.includes(name) && value !== null && value !== undefined && value !== false)
+        wanted[name] = value === true ? "" : String(value);
     }
     const before = element.__attrs || {};
     for (const name of Object.keys(before)) if (!(name in wanted)) element.removeAttribute(name);

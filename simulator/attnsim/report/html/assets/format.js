@@ -84,6 +84,12 @@
     seconds: (amount) => quantity(amount, "s"),
     bytes: (amount) => quantity(amount, "B"),
     flops: (amount) => quantity(amount, "FLOP"),
-    quantity, ratio, count, percent, share, usd, value,
+    quantity,
+    ratio,
+    count,
+    percent,
+    share,
+    usd,
+    value,
   };
 })();

@@ -7,11 +7,23 @@
 
   /** data: a picture of maskview.py; width: pixels there are. */
   function mask(data, width) {
-    const panels = data.panels.map((panel, number) => h("figure", { key: String(number), class: "chart mask" },
-      h("figcaption", {}, `${panel.heads === data.heads ? "" : `${panel.heads} of ${data.heads} heads: `}${panel.description}`),
-      panel.refused ? h("p", { class: "note" }, `not drawn: ${panel.refused}`) : painted(panel, Math.min(width, plain(panel) ? 140 : data.panels.length > 1 ? 260 : 380)),
-      h("p", { class: "note" }, words(panel))));
-    return h("div", { class: "panels" }, panels, data.hidden ? h("p", { class: "note" }, `${data.hidden} more different masks are not shown`) : null);
+    const panels = data.panels.map((panel, number) =>
+      h(
+        "figure",
+        { key: String(number), class: "chart mask" },
+        h("figcaption", {}, `${panel.heads === data.heads ? "" : `${panel.heads} of ${data.heads} heads: `}${panel.description}`),
+        panel.refused
+          ? h("p", { class: "note" }, `not drawn: ${panel.refused}`)
+          : painted(panel, Math.min(width, plain(panel) ? 140 : data.panels.length > 1 ? 260 : 380)),
+        h("p", { class: "note" }, words(panel)),
+      ),
+    );
+    return h(
+      "div",
+      { class: "panels" },
+      panels,
+      data.hidden ? h("p", { class: "note" }, `${data.hidden} more different masks are not shown`) : null,
+    );
   }
 
   /** Whether all tiles are alike. */
@@ -19,7 +31,8 @@
 
   function words(panel) {
     const packed = panel.pack > 1 ? `, ${panel.pack} query heads in the rows of a tile` : "";
-    const text = `${count(panel.queries)} ${panel.queries === 1 ? "query" : "queries"} down, ${count(panel.keys)} keys across; tiles of ${panel.q_tile} by ${panel.k_tile}${packed}`;
+    const sides = `${count(panel.queries)} ${panel.queries === 1 ? "query" : "queries"} down, ${count(panel.keys)} keys across`;
+    const text = `${sides}; tiles of ${panel.q_tile} by ${panel.k_tile}${packed}`;
     return panel.note ? `${text}; ${panel.note}` : text;
   }
 
@@ -29,12 +42,25 @@
     const width = Math.min(room, columns * scale);
     const height = Math.max(10, Math.min((width * panel.queries) / panel.keys, 420));
     const total = rows * columns;
-    const legend = Object.entries(panel.counts).map(([name, number]) => h("li", { key: name },
-      h("span", { class: `swatch tile-${NAMES.indexOf(name)}` }), `${name}: ${count(number)} tiles, ${percent(number / total)}`));
-    const label = `tiles of the mask: ${Object.entries(panel.counts).map(([name, number]) => `${number} ${name}`).join(", ")}`;
+    const legend = Object.entries(panel.counts).map(([name, number]) =>
+      h(
+        "li",
+        { key: name },
+        h("span", { class: `swatch tile-${NAMES.indexOf(name)}` }),
+        `${name}: ${count(number)} tiles, ${percent(number / total)}`,
+      ),
+    );
+    const label = `tiles of the mask: ${Object.entries(panel.counts)
+      .map(([name, number]) => `${number} ${name}`)
+      .join(", ")}`;
     return [
       h("canvas", {
-        key: "canvas", class: "tiles", role: "img", "aria-label": label, width: columns, height: rows,
+        key: "canvas",
+        class: "tiles",
+        role: "img",
+        "aria-label": label,
+        width: columns,
+        height: rows,
         vars: { width: `${width}px`, height: `${height}px` },
         draw: (canvas) => paint(canvas, panel),
         on: { pointermove: (event) => point(event, panel) },

@@ -20,14 +20,24 @@
     const shown = state ? arranged(rows, state) : rows;
     const head = data.columns.map((column, number) => header(column, number, state, options.redraw));
     const body = shown.map((row) =>
-      h("tr", { key: `row-${row.index}` }, row.cells.map((cell, number) => dataCell(cell, data.columns[number], number, options.link && options.link(row.index)))),
+      h(
+        "tr",
+        { key: `row-${row.index}` },
+        row.cells.map((cell, number) => dataCell(cell, data.columns[number], number, options.link && options.link(row.index))),
+      ),
     );
     const empty = body.length ? null : h("tr", {}, h("td", { colspan: data.columns.length, class: "note" }, "nothing matches"));
-    return h("div", { class: "scroll", role: "region", "aria-label": data.title || "table" },
-      h("table", {},
+    return h(
+      "div",
+      { class: "scroll", role: "region", "aria-label": data.title || "table" },
+      h(
+        "table",
+        {},
         data.caption ? h("caption", {}, data.caption) : null,
         data.columns.some((column) => column.label) ? h("thead", {}, h("tr", {}, head)) : null,
-        h("tbody", {}, body, empty)));
+        h("tbody", {}, body, empty),
+      ),
+    );
   }
 
   function dataCell(cell, column, number, url) {
@@ -47,10 +57,16 @@
       else Object.assign(state, { column: null, down: false });
       redraw();
     };
-    return h("th", { ...attrs, "aria-sort": sorted ? (state.down ? "descending" : "ascending") : "none" },
-      h("button", { type: "button", on: { click: sort } },
+    return h(
+      "th",
+      { ...attrs, "aria-sort": sorted ? (state.down ? "descending" : "ascending") : "none" },
+      h(
+        "button",
+        { type: "button", on: { click: sort } },
         column.label,
-        h("span", { class: "arrow", "aria-hidden": "true" }, sorted ? (state.down ? "▼" : "▲") : "↕")));
+        h("span", { class: "arrow", "aria-hidden": "true" }, sorted ? (state.down ? "▼" : "▲") : "↕"),
+      ),
+    );
   }
 
   function stateOf(owner) {
@@ -61,7 +77,10 @@
   function arranged(rows, state) {
     const needles = state.filter.toLowerCase().split(/\s+/).filter(Boolean);
     const kept = rows.filter((row) => {
-      const text = row.cells.filter((cell) => typeof cell === "string").join(" ").toLowerCase();
+      const text = row.cells
+        .filter((cell) => typeof cell === "string")
+        .join(" ")
+        .toLowerCase();
       return needles.every((needle) => text.includes(needle));
     });
     if (state.column === null) return kept;
@@ -81,7 +100,9 @@
   /** The field that filters a sortable table. */
   function filter(owner, redraw, label) {
     const state = stateOf(owner);
-    return h("label", { class: "filter" },
+    return h(
+      "label",
+      { class: "filter" },
       h("span", {}, label),
       h("input", {
         type: "search",
@@ -92,7 +113,8 @@
             redraw();
           },
         },
-      }));
+      }),
+    );
   }
 
   attnsim.table = table;

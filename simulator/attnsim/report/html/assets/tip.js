@@ -30,17 +30,25 @@
       else hide();
     });
     root.addEventListener("pointerleave", hide);
-    root.addEventListener("focusin", (event) => {
-      const target = of(event);
-      if (!target) return;
+    const beside = (target) => {
       const place = target.getBoundingClientRect();
       show(target, place.right, place.top + place.height / 2);
+    };
+    root.addEventListener("focusin", (event) => {
+      const target = of(event);
+      if (target) beside(target);
     });
     root.addEventListener("focusout", hide);
     document.addEventListener("keydown", (event) => {
       if (event.key === "Escape") hide();
     });
-    document.addEventListener("scroll", hide, { passive: true, capture: true });
+    // Focus by keyboard scrolls its element into view: the tooltip goes with it. A pointer rests while the page moves away below.
+    const moved = () => {
+      const focused = root.contains(document.activeElement) && document.activeElement.closest("[data-tip]:focus-visible");
+      if (focused && !box.hidden) beside(focused);
+      else hide();
+    };
+    document.addEventListener("scroll", moved, { passive: true, capture: true });
   }
 
   attnsim.tips = tips;
