@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,12 @@ def test_what_a_page_may_do(client: TestClient) -> None:
     assert client.options("/api/answer", headers={"origin": "http://evil.example"}).status_code == 403
 
 
+def run(coroutine: Any) -> Any:
+    """In a thread of its own: playwright, where other tests started it, keeps a loop in this one."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, coroutine).result()
+
+
 def body(size: int) -> bytes:
     head, tail = b'{"workload": {"name": "llama3-8b-prefill"}, "arch": {"name": "h100_sxm"}, "sets": []', b"}"
     return head + b" " * (size - len(head) - len(tail)) + tail
@@ -94,7 +101,7 @@ def test_a_body_without_a_length_is_counted_while_it_comes() -> None:
         raise AssertionError
 
     scope = {"type": "http", "headers": [(b"host", b"localhost")]}
-    asyncio.run(Guard(never, most=10_000)(scope, receive, send))  # type: ignore[arg-type]
+    run(Guard(never, most=10_000)(scope, receive, send))  # type: ignore[arg-type]
     assert sent[0]["status"] == 413 and taken == 11
 
 
@@ -191,5 +198,5 @@ def test_more_questions_than_can_wait_are_told_to_come_back() -> None:
         question = '{"workload": {"name": "llama3-8b-prefill"}, "arch": {"name": "h100_sxm"}}'
         return await asyncio.gather(*(pool.do("json", question) for _ in range(4)), return_exceptions=True)
 
-    found = asyncio.run(many())
+    found = run(many())
     assert [getattr(one, "status", type(one)) for one in found] == [200, 200, BusyError, BusyError]
