@@ -20,6 +20,8 @@ import schemathesis
 from fastapi import FastAPI
 from hypothesis import HealthCheck, given, settings
 
+from attnsim.web.answers import FORMS
+
 ROOT = Path(__file__).resolve().parents[2]
 LOOPBACK = {"Host": "127.0.0.1:8765"}
 SCRIPT = "<script>alert(1)</script>"
@@ -211,10 +213,12 @@ def fuzz(app: FastAPI, label: tuple[str, str], count: int) -> dict[int, int]:
     seen: dict[int, int] = {}
 
     @settings(max_examples=count, deadline=None, suppress_health_check=list(HealthCheck), database=None)
-    @given(case=st.one_of(modes), spice=st.none() | questions(), name=st.none() | TEXTS | ARCHS)
-    def one(case: Any, spice: dict[str, Any] | None, name: str | None) -> None:
+    @given(case=st.one_of(modes), spice=st.none() | questions(), name=st.none() | TEXTS | ARCHS, form=st.sampled_from(FORMS))
+    def one(case: Any, spice: dict[str, Any] | None, name: str | None, form: str) -> None:
         if spice is not None and label[1] == "POST":
             case.body = spice
+            if "form" in (case.path_parameters or {}):
+                case.path_parameters["form"] = form
         if name is not None and "name" in (case.path_parameters or {}) and name.strip("./"):
             case.path_parameters["name"] = name
         with watched():
@@ -254,6 +258,21 @@ def test_nothing_that_is_asked_breaks_anything(warm: FastAPI, path: str, method:
     seen = fuzz(warm, (path, method), count)
     print(path, seen)
     assert expected & seen.keys() and seen.keys() <= {*expected, 400, 404, 405, 406, 413, 415}
+
+
+@pytest.mark.parametrize("form", ["report", "roofline", "mask", "csv", "json", "text"])
+@pytest.mark.parametrize("name", NAMES[:4])
+def test_odd_names_are_text_in_every_file(warm: FastAPI, form: str, name: str) -> None:
+    sizes = "sizes: {B: 1, H: 8, P: 512, M: 512, E: 64, F: 64}"
+    asked = f"attnsim: 1\nkind: kernel\nname: {quoted(name)}\ncascade: attention-1pass\ndtype: bf16\n{sizes}\n"
+    body = {"workload": {"yaml": asked}, "arch": {"yaml": f"extends: h100_sxm\nname: {quoted(name)}\ntitle: {quoted(name)}\n"}}
+    schema = schemathesis.openapi.from_asgi("/openapi.json", warm, headers=LOOPBACK)
+    operation = schema["/api/file/{form}"]["POST"]
+    reply = operation.Case(path_parameters={"form": form}, body=body, media_type="application/json").call(headers=LOOPBACK)
+    assert reply.status_code == 200, reply.text
+    check_text(reply)
+    if form == "json":
+        assert reply.json()["workload"]["name"] == name
 
 
 def test_the_watch_sees_what_is_opened(tmp_path: Path) -> None:

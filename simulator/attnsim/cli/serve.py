@@ -25,10 +25,12 @@ def command(port: int, open_: bool) -> None:
         import uvicorn
 
         from attnsim.web.app import create_app
+        from attnsim.web.catalogue import catalogue
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] in ("fastapi", "starlette", "uvicorn"):
             raise MissingDataError("the explorer needs FastAPI and uvicorn: pip install 'attnsim[web]'") from None
         raise
+    catalogue()  # mistakes in the user's own folders are told here; and the first page comes as quickly as the next
     listening = listen(port)
     address = f"http://{LOOPBACK}:{listening.getsockname()[1]}/"
     config = uvicorn.Config(create_app(), log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=2)
