@@ -135,6 +135,20 @@ def test_the_link_reproduces_the_answer(explore: Callable[..., Any]) -> None:
     )
 
 
+def test_what_is_copied_repeats_the_answer(explore: Callable[..., Any]) -> None:
+    page = explore("w=llama3-8b-decode&set=sizes.B%3D8")
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    copied = []
+    for label in ("copy command", "copy Python", "copy link"):
+        page.get_by_role("button", name=label).click()
+        page.get_by_role("button", name="copied").wait_for()
+        copied.append(page.evaluate("() => navigator.clipboard.readText()"))
+        page.get_by_role("button", name=label).wait_for()
+    assert copied[0] == "attnsim run llama3-8b-decode h100_sxm --set sizes.B=8"
+    assert copied[1] == "import attnsim\n\nreport = attnsim.run('llama3-8b-decode', 'h100_sxm', sets=['sizes.B=8'])"
+    assert copied[2] == page.url
+
+
 def test_mistakes_stand_at_their_field_and_the_last_answer_stays(explore: Callable[..., Any]) -> None:
     page = explore()
     shown = latency(page)
