@@ -106,6 +106,11 @@ def test_every_file(ask: Ask) -> None:
         assert found[form].headers["content-disposition"] == f'attachment; filename="llama3-8b-prefill-h100_sxm-{form}.svg"'
 
 
+def test_the_report_of_a_spec_written_out_repeats_it_as_a_dictionary(ask: Ask) -> None:
+    page = ask(KERNEL, form="report").text
+    assert "attnsim.run({'attnsim': 1, 'kind': 'kernel', 'name': 'mine'" in page and "Document(" not in page
+
+
 def test_mistakes_come_with_their_place(ask: Ask) -> None:
     reply = ask(KERNEL.replace("dtype: bf16", "dtype: bf17").replace("left: 255", "left: x"))
     assert reply.status_code == 422
