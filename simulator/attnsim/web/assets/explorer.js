@@ -3,7 +3,7 @@
 (() => {
   const { h, patch } = attnsim.dom;
   const page = attnsim.explorer;
-  const { lookup, flow, shown, entry, toFragment, fromFragment, question, drawForm, fill, where } = page;
+  const { lookup, flow, shown, entry, toFragment, fromFragment, question, drawForm, fill } = page;
   const DEBOUNCE_MS = 30;
   const at = (id) => document.getElementById(id);
 
