@@ -82,7 +82,7 @@ NEEDED = {
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in COMMANDS if name not in ("import", "validate", "lint-measurements", "measure", "calibrate")]
+    "name", [name for name in COMMANDS if name not in ("import", "validate", "lint-measurements", "measure", "calibrate", "serve")]
 )
 def test_the_examples_run(name: str, call: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     examples = [shlex.split(line) for line in str(get(name).epilog).split("\n") if line.startswith("  attnsim")]

@@ -12,7 +12,7 @@ from attnsim.api.processors import resolve
 from attnsim.evaluate.estimate import Asked, Report
 from attnsim.spec.serving import ModelWorkload
 from attnsim.spec.workload import LayerWorkload
-from attnsim.spec.yaml import validate
+from attnsim.spec.yaml import Document, validate
 
 __all__ = ["Ref", "resolve", "run", "run_kernel", "workload_document", "workload_spec"]
 
@@ -31,7 +31,12 @@ def run(workload: Ref, arch: Ref, schedule: Ref | None = None, *, sets: Sequence
         SpecError: a mistake in a file, dict or override. InfeasibleError: it cannot run there. UsageError: a text in `sets` without "=".
     """
     report = _answered(workload, arch, schedule, sets, overrides)
-    return replace(report, call=Asked(workload, arch, schedule, tuple(sets), overrides))
+    return replace(report, call=Asked(_given(workload), _given(arch), _given(schedule), tuple(sets), overrides))
+
+
+def _given(ref: Ref | None) -> Any:
+    """A reference as it can be written: of a document what it says."""
+    return ref.data if isinstance(ref, Document) else ref
 
 
 def _answered(workload: Ref, arch: Ref, schedule: Ref | None, sets: Sequence[str], overrides: Mapping[str, Any]) -> Report:

@@ -16,25 +16,27 @@ from attnsim.machine.spatial import SpatialMachine
 from attnsim.mask.base import Mask
 from attnsim.spec import library
 from attnsim.spec.base import FieldError
+from attnsim.spec.closed import are_files_closed
 from attnsim.spec.workload import KernelWorkload, LayerWorkload, WorkloadSpec
 from attnsim.spec.yaml import Document, validate
 
-Ref = str | Path | Mapping[str, Any]
+Ref = library.Ref
 
 
 def workload_document(
-    workload: Ref, sets: Sequence[str] = (), overrides: Mapping[str, Any] | None = None, schedule: str | None = None
+    workload: Ref, sets: Sequence[str] = (), overrides: Mapping[str, Any] | None = None, schedule: Ref | None = None
 ) -> Document:
     """The workload with every override applied, positions of its file kept: `schedule` first, then `sets`, then `overrides`."""
     return changed(library.load("workload", workload), sets, overrides, schedule)
 
 
 def changed(
-    document: Document, sets: Sequence[str] = (), overrides: Mapping[str, Any] | None = None, schedule: str | None = None
+    document: Document, sets: Sequence[str] = (), overrides: Mapping[str, Any] | None = None, schedule: Ref | None = None
 ) -> Document:
     """As `workload_document`, of a document."""
     if schedule is not None:
-        document = document.with_set("schedule", schedule)
+        written = not isinstance(schedule, str | Path)  # what it extends is part of it, as it is of a file
+        document = document.with_set("schedule", dict(library.load("schedule", schedule).data) if written else str(schedule))
     for text in sets:
         key, equals, value = text.partition("=")
         key = key.strip()
@@ -57,7 +59,7 @@ def question(
     workload: Ref, arch: Ref, schedule: Ref | None, sets: Sequence[str], overrides: Mapping[str, Any]
 ) -> tuple[Document, Machine | SpatialMachine, Ref | None]:
     """Workload and machine with every override applied, and the schedule that replaces the workload's own, if it is not part of it now."""
-    if isinstance(schedule, str) and any(text.strip().startswith("schedule.") for text in sets):
+    if schedule is not None and any(text.strip().startswith("schedule.") for text in sets):
         document, schedule = workload_document(workload, sets, overrides, schedule), None
     else:
         document = workload_document(workload, sets, overrides)
@@ -88,7 +90,7 @@ def mask_of(spec: KernelWorkload, document: Document, cascade: Cascade) -> Mask:
     A file is looked for beside the file that names it.
     """
     folder = None
-    if spec.mask.kind in ("blocks", "per_head"):  # only these may name files
+    if spec.mask.kind in ("blocks", "per_head") and not are_files_closed():  # only these may name files
         named = Path(document.locate(("mask",))[0])
         folder = named.parent if named.is_file() else None
     try:

@@ -21,6 +21,7 @@ from attnsim.serving.model import Conventions, Model
 from attnsim.serving.rounds import run_afd, run_offload
 from attnsim.serving.steps import run_colocated
 from attnsim.spec import library
+from attnsim.spec.closed import are_files_closed
 from attnsim.spec.model import TransformerSpec
 from attnsim.spec.serving import AfdDeployment, ColocatedDeployment, IdealDeployment, ModelWorkload, OffloadDeployment
 from attnsim.spec.yaml import Document, from_dict, validate
@@ -69,7 +70,7 @@ def model_estimate_of(
 
 def load_model(ref: str | Mapping[str, object], document: Document | None = None) -> Model:
     """A model by library name, path or content; a path may be that of a Hugging Face config.json."""
-    if isinstance(ref, str) and ref.endswith(".json"):
+    if isinstance(ref, str) and ref.endswith(".json") and not are_files_closed():
         from attnsim.importers.huggingface import model_of_config
 
         path = Path(ref)

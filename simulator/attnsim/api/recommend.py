@@ -236,7 +236,10 @@ def _command(workload: Ref, arch: Ref, schedule: Ref | None, sets: Sequence[str]
 
 
 def _named(ref: Ref) -> str:
-    return str(ref) if isinstance(ref, str | Path) else str(ref.get("name", ref.get("extends", "")))
+    if isinstance(ref, str | Path):
+        return str(ref)
+    content = ref.data if isinstance(ref, Document) else ref
+    return str(content.get("name", content.get("extends", "")))
 
 
 def _notes(found: Found, point: Point, own: Tile) -> tuple[str, ...]:

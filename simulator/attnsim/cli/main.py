@@ -32,6 +32,7 @@ COMMANDS: dict[str, str] = {
     "roofline": "Draw workloads under the roofs of machines (SVG, PDF or PNG).",
     "timeline": "Draw what runs when: first and last wave of CTAs, an epoch of PE arrays, or the stages of a model.",
     "cost": "What a token of models costs, against context or size; as a figure, too.",
+    "serve": "Explore answers in a browser: change a field, see what it changes.",
     "mask": "Draw a mask with its tiles: full, partial and skipped.",
     "list": "List machines, workloads, cascades, schedules, models, price profiles, sweeps.",
     "prices": "What a unit of price buys of each machine of a price profile.",

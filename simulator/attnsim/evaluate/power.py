@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from attnsim.errors import InfeasibleError
 from attnsim.evaluate.kernel import Kernel, duration
 from attnsim.evaluate.point import Point
 from attnsim.lanes import Number, added, minimum
@@ -42,20 +43,27 @@ def dynamic_energy(point: Point, kernels: Sequence[Kernel]) -> Dynamic:
 
 
 def settled_clock(point: Point, kernels: Sequence[Kernel], dynamic: Dynamic, highest_hz: float, nominal_hz: float) -> Number:
-    """The highest clock, at most `highest_hz`, at which the average power stays within the board's limit."""
+    """The highest clock, at most `highest_hz`, at which the average power stays within the board's limit.
+
+    Raises InfeasibleError where none does: idle power, or what data takes, is above the limit.
+    """
 
     parts = [[*kernel.parts] for kernel in kernels]
-    return call(_settled_clock, point.machine.power, parts, dynamic.ops_j, dynamic.bytes_j, highest_hz, nominal_hz)
+    name, power = point.machine.name, point.machine.power
+    return call(_settled_clock, name, power, parts, dynamic.ops_j, dynamic.bytes_j, highest_hz, nominal_hz)
 
 
 def _settled_clock(
-    power: Power, parts: Sequence[Sequence[Number]], ops_j: Number, bytes_j: Number, highest_hz: float, nominal_hz: float
+    name: str, power: Power, parts: Sequence[Sequence[Number]], ops_j: Number, bytes_j: Number, highest_hz: float, nominal_hz: float
 ) -> Number:
     def watts(clock: Number) -> Number:
         seconds = added(duration(clock, *one) for one in parts)
         return _joules(power, ops_j, bytes_j, seconds, clock, nominal_hz) / seconds if seconds else 0.0
 
-    return highest_within(watts, power.tdp_w, highest_hz)
+    settled = highest_within(watts, power.tdp_w, highest_hz)
+    if type(settled) is float and settled == 0.0:
+        raise InfeasibleError(f"{name} takes more than its limit of {power.tdp_w:g} W at any clock; see `power` of the machine")
+    return settled
 
 
 def energy(point: Point, dynamic: Dynamic, seconds: Number, clock_hz: Number, nominal_hz: float) -> Number:

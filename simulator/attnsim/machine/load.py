@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path as FilePath
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from attnsim.errors import Issue, SpecError
 from attnsim.machine.link import Link, Protocol, Transport
@@ -25,7 +24,7 @@ _machines: dict[str, Machine | SpatialMachine] = {}
 
 
 def load_machine(
-    ref: str | FilePath | Mapping[str, Any],
+    ref: library.Ref,
     doc: Document | None = None,
     loc: Sequence[str | int] = (),
     sets: Sequence[str] = (),

@@ -11,8 +11,9 @@ from attnsim.mask.banded import CAUSAL, DENSE, Banded
 from attnsim.mask.base import Mask, Run, TileShape, TileWalk
 from attnsim.mask.neighborhood import Neighborhood
 from attnsim.mask.packed import Packed
-from attnsim.mask.perhead import PerHead
+from attnsim.mask.perhead import MOST_HEADS, PerHead
 from attnsim.mask.strided import Strided
+from attnsim.spec.base import FieldError
 from attnsim.spec.mask import (
     BlocksMask,
     CausalMask,
@@ -69,6 +70,8 @@ def from_spec(spec: MaskSpec, folder: Path | None = None) -> Mask:
                 spec.shape, spec.grid, None, [extent // grid for extent, grid in zip(spec.shape, spec.grid, strict=True)]
             )
         case StridedMask(offset="per_head"):
+            if spec.stride > MOST_HEADS:
+                raise FieldError(f"must be at most {MOST_HEADS}, the most heads that a mask by head is counted for", "stride")
             return PerHead.of([(1, _strided(spec, offset)) for offset in range(spec.stride)])
         case StridedMask(offset=offset):
             return _strided(spec, int(offset))
@@ -94,8 +97,6 @@ def _strided(spec: StridedMask, offset: int) -> Mask:
 
 def _per_head(spec: PerHeadMask, folder: Path | None) -> Mask:
     """An entry that differs from head to head itself lists its heads one after another."""
-    from attnsim.spec.base import FieldError
-
     parts: list[tuple[int, Mask]] = []
     for number, entry in enumerate(spec.masks):
         try:

@@ -14,6 +14,7 @@ from attnsim.mask.base import Mask
 from attnsim.mask.blocks import Blocks
 from attnsim.mask.perhead import PerHead
 from attnsim.spec.base import FieldError
+from attnsim.spec.closed import are_files_closed
 
 if TYPE_CHECKING:
     from attnsim.spec.mask import BlocksMask
@@ -27,6 +28,8 @@ def blocks_of(spec: BlocksMask, folder: Path | None) -> Mask:
     """The mask of a specification. Raises FieldError: no such file, or no array of 0 and 1 in it."""
     if spec.blocks is not None:
         return _mask(np.array(spec.blocks), spec, "blocks")
+    if are_files_closed():
+        raise FieldError("files are not read here; list the `blocks` themselves", "file")
     path = (folder or Path()) / (spec.file or "")
     try:
         state = path.stat()

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from sympy import Expr
 
 
+MOST_HEADS = 2**20
+"""Query heads of all layers together have stayed far below; each is counted on its own."""
+
+
 @dataclass(frozen=True, slots=True)
 class PerHead(Mask):
     """parts: (heads, mask of each of them), in the order of the query heads; more heads than these take the list again from its start.
@@ -87,6 +91,8 @@ class PerHead(Mask):
 
     def by_head(self, heads: int) -> tuple[tuple[int, Mask], ...]:
         """How many of `heads` query heads have which mask, in their order. ValueError where the list does not go into them."""
+        if heads > MOST_HEADS:
+            raise ValueError(f"{heads} query heads are more than the {MOST_HEADS} that a mask by head is counted for")
         if heads % self.heads:
             raise ValueError(f"the mask lists {self.heads} heads, which must divide the {heads} query heads")
         return self.parts * (heads // self.heads)

@@ -58,13 +58,18 @@ class _Size:
 def save(shown: Picture, path: Path, version: str, beside: dict[Path, bytes] | None = None) -> None:
     """Write the picture (SVG, PDF or PNG by the path's ending), and the files `beside` with it. Raises: UsageError."""
     check_ending(path)
+    write_files({path: render(shown, path.suffix.lower().removeprefix("."), version), **(beside or {})})
+
+
+def render(shown: Picture, format_: str, version: str) -> bytes:
+    """The picture as bytes of an SVG, PDF or PNG file. Raises: UsageError for more tiles than can be seen."""
     for panel in shown.panels:
         most = max(panel.map.classes.shape)
         if most > MOST_TILES:
             raise UsageError(
                 f"{most} tiles along an axis; a picture shows at most {MOST_TILES}: take larger tiles (--tile) or smaller sizes"
             )
-    write_files({path: figure_bytes(lambda: draw(shown, version), path.suffix.lower().removeprefix("."), DPI), **(beside or {})})
+    return figure_bytes(lambda: draw(shown, version), format_, DPI)
 
 
 def draw(shown: Picture, version: str) -> Figure:

@@ -241,7 +241,7 @@ def build(doc: Document) -> Schedule:
 _cache: dict[int, tuple[Document, Schedule]] = {}
 
 
-def load_schedule(ref: str | Path | Mapping[str, Any], *, doc: Document | None = None, loc: Sequence[str | int] = ()) -> Schedule:
+def load_schedule(ref: library.Ref, *, doc: Document | None = None, loc: Sequence[str | int] = ()) -> Schedule:
     """The schedule of a library name, a path or an inline mapping (``{extends: natten-hopper, tiles: ...}``).
 
     `doc` and `loc` say where the reference was written, so that an unknown name is reported there.
@@ -254,6 +254,6 @@ def load_schedule(ref: str | Path | Mapping[str, Any], *, doc: Document | None =
     if cached is not None and cached[0] is document:
         return cached[1]
     schedule = build(document)
-    if not isinstance(ref, Mapping):
+    if isinstance(ref, str | Path):
         _cache[id(document)] = (document, schedule)
     return schedule

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from attnsim.cascade.cascade import Cascade, load_cascade
 from attnsim.cascade.einsum import Einsum
@@ -263,9 +263,7 @@ def is_spatial(document: Document) -> bool:
     return isinstance(document.data, dict) and document.data.get("target") == "spatial"
 
 
-def load_spatial_schedule(
-    ref: str | Path | Mapping[str, Any], *, doc: Document | None = None, loc: Sequence[str | int] = ()
-) -> SpatialSchedule:
+def load_spatial_schedule(ref: library.Ref, *, doc: Document | None = None, loc: Sequence[str | int] = ()) -> SpatialSchedule:
     """The spatial schedule of a library name, a path or an inline mapping. Raises SpecError: unknown name or a mistake in the file."""
     document = library.load("schedule", ref, doc=doc, loc=tuple(loc))
     cached = _cache.get(id(document))
@@ -276,14 +274,12 @@ def load_spatial_schedule(
         raise SpecError(doc.issue(tuple(loc), message) if doc is not None else message)
     schedule = SpatialSchedule(validate(SpatialScheduleSpec, document), document)
     load_cascade(schedule.spec.cascade, document, ("cascade",))
-    if not isinstance(ref, Mapping):
+    if isinstance(ref, str | Path):
         _cache[id(document)] = (document, schedule)
     return schedule
 
 
-def load_any_schedule(
-    ref: str | Path | Mapping[str, Any], *, doc: Document | None = None, loc: Sequence[str | int] = ()
-) -> Schedule | SpatialSchedule:
+def load_any_schedule(ref: library.Ref, *, doc: Document | None = None, loc: Sequence[str | int] = ()) -> Schedule | SpatialSchedule:
     """A schedule of either target. Raises SpecError: unknown name or a mistake in the file."""
     if is_spatial(library.load("schedule", ref, doc=doc, loc=tuple(loc))):
         return load_spatial_schedule(ref, doc=doc, loc=loc)

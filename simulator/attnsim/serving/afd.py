@@ -135,7 +135,7 @@ def _network(asked: Question) -> Number:
         (asked.attention, asked.rows * asked.deployment.ffn),
         (asked.ffn, asked.tokens / asked.deployment.gpus_per_server),
     )
-    return largest(machine.links["nic"].time_s(tokens * amount) for machine, tokens in sides)
+    return largest(machine.link("nic").time_s(tokens * amount) for machine, tokens in sides)
 
 
 def memory(asked: Question) -> Mapping[str, Number]:

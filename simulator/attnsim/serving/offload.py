@@ -79,7 +79,7 @@ def turn(asked: Question) -> Turn:
         attention += core_cost(asked.memory, layer, requests, 1, asked.context, 1, asked.schedule, asked.conditions).times(layer.count)
     sent = asked.rows * sum(layer.count * sent_per_token(layer) for layer in asked.model.layers)
     messages = 2 * asked.model.depth  # queries there, results back
-    ends = (asked.compute.links["nic"], deployment.compute), (asked.memory.links["nic"], deployment.memory)
+    ends = (asked.compute.link("nic"), deployment.compute), (asked.memory.link("nic"), deployment.memory)
     network = largest(messages * link.time_s(sent / messages / devices) for link, devices in ends)
     if deployment.overlap:  # attention over the cache starts once the queries are there; new keys and values travel meanwhile (section 4.4)
         network *= 1.0 - _hidden_share(asked.model)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from attnsim.errors import SpecError, UsageError, suggest
+from attnsim.spec.closed import are_files_closed, looks_like_path, refusal
 from attnsim.spec.quantity import show
 from attnsim.spec.scan import TABLES, Loc, Position
 from attnsim.spec.yaml import Document, from_dict, scan_yaml, validate
@@ -41,6 +42,9 @@ _PACKAGE: Final = Path(__file__).resolve().parents[1]
 _WRITTEN_KINDS: Final = {"gpu": "arch", "cpu": "arch", "spatial": "arch", "kernel": "workload", "layer": "workload",
     "model": "workload", "transformer": "model",
 }  # fmt: skip
+
+Ref = str | Path | Mapping[str, Any] | Document
+"""A library name, a path, or the content: as a mapping, or as a document that knows where everything in it was written."""
 
 _Stat = tuple[int, int]
 _Read = tuple[Document, tuple[tuple[str, _Stat], ...]]
@@ -86,18 +90,18 @@ def find(kind: Kind, name: str) -> Entry:
 _found: dict[tuple[str, str, str], Entry] = {}
 
 
-def load(kind: Kind, ref: str | Path | Mapping[str, Any], *, doc: Document | None = None, loc: Loc = ()) -> Document:
+def load(kind: Kind, ref: Ref, *, doc: Document | None = None, loc: Loc = ()) -> Document:
     """The document a reference stands for, with `extends:` followed and each value keeping the file it was written in.
 
     `doc` and `loc` say where the reference was written: errors point there, relative paths start there, and a mapping takes its positions
     from there. Mappings merge field by field, and a mapping over the tile table with each of its rows; lists, scalars and mappings of
     another `kind` replace. Files are read again only when they change.
 
-    Raises SpecError for an unknown name, an unreadable file, a circle of `extends:`, and everything wrong in the YAML (together with what
-    validation finds).
+    Raises SpecError for an unknown name, an unreadable file, a circle of `extends:`, everything wrong in the YAML (together with what
+    validation finds), and for a path while files are closed (`spec/closed.py`).
     """
-    if isinstance(ref, Mapping):
-        inline = _inline(ref, doc, loc)
+    if isinstance(ref, Mapping | Document):
+        inline = ref if isinstance(ref, Document) else _inline(ref, doc, loc)
         _check_kind(kind, inline)
         return _extended(kind, inline, ())[0]
     if not isinstance(ref, str | Path):
@@ -123,6 +127,8 @@ def _inline(ref: Mapping[str, Any], doc: Document | None, loc: Loc) -> Document:
 
 
 def _is_path(ref: str | Path) -> bool:
+    if are_files_closed():  # then only the library itself knows paths, as Path; whether a file of that name exists is not looked at
+        return isinstance(ref, Path)
     text = str(ref)
     return isinstance(ref, Path) or "/" in text or os.sep in text or text.lower().endswith(_SUFFIXES) or os.path.isfile(text)
 
@@ -139,6 +145,8 @@ def _resolve(kind: Kind, ref: str | Path, doc: Document | None, loc: Loc) -> Pat
         if doc is not None and not os.path.exists(path):
             raise SpecError(_issue(doc, loc, f"no such file '{path}'"))
         return path
+    if are_files_closed() and looks_like_path(text):
+        raise SpecError(_issue(doc, loc, refusal(text)))
     try:
         return find(kind, text).path
     except SpecError as error:

@@ -175,7 +175,7 @@ class _Builder:
             elif key in fields:
                 _, line, column = self.reading.positions[here]
                 self.complain(mark, here, f"duplicate key; '{key}' is already at {self.file}:{line}:{column}; keep one of the two")
-                kept = dict(self.reading.positions)
+                kept, self.reading.positions = self.reading.positions, {}  # what is skipped has no place
                 self.node(self.next(), here)
                 self.reading.positions = kept
             else:

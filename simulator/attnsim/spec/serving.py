@@ -9,15 +9,15 @@ from pydantic import Field, model_validator
 from attnsim.lanes import Number, maximum, minimum
 from attnsim.spec.base import FieldError, FormatVersion, Name, Source, Spec, Title
 from attnsim.spec.dtype import Dtype
-from attnsim.spec.quantity import Between, Bytes, PositiveShare, Seconds, Share, Size
+from attnsim.spec.quantity import Between, Bytes, PositiveShare, Quantity, Seconds, Share, Size
 from attnsim.spec.workload import Conditions
 
 
 class Slo(Spec):
     """Latency targets: the largest batch that meets them is chosen where the workload gives none."""
 
-    tpot: Seconds | None = Field(default=None, description="time per output token of a request, for example 50 ms")
-    ttft: Seconds | None = Field(default=None, description="time to the first token")
+    tpot: Annotated[float, Quantity("s")] | None = Field(default=None, description="time per output token of a request, for example 50 ms")
+    ttft: Annotated[float, Quantity("s")] | None = Field(default=None, description="time to the first token")
 
 
 class IdealDeployment(Spec):

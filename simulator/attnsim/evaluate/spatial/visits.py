@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
+from attnsim.errors import InfeasibleError
 from attnsim.evaluate.spatial.point import SpatialPoint
 from attnsim.mask.base import Mask
 
@@ -35,12 +36,18 @@ class Visits:
 
 
 def visits(point: SpatialPoint, rows: int | None = None) -> Visits:
-    """What is gone through; `rows` for blocks of so many rows in place of the schedule's row tile."""
+    """What is gone through; `rows` for blocks of so many rows in place of the schedule's row tile.
+
+    Raises InfeasibleError for tiles that the mask cannot be cut into.
+    """
     P, M = point.sizes[point.query], point.sizes[point.key]
     q_tile, k_tile = point.tiles.get(point.query), point.tiles.get(point.key)
     if q_tile is None or k_tile is None:
         return _visits(None, P, M, rows or q_tile or 1, k_tile or M)
-    return _visits(None if point.mask.kind == "dense" else point.mask, P, M, rows or q_tile, k_tile)
+    try:
+        return _visits(None if point.mask.kind == "dense" else point.mask, P, M, rows or q_tile, k_tile)
+    except ValueError as error:
+        raise InfeasibleError(f"schedule {point.schedule.name}: {error}") from None
 
 
 @lru_cache(maxsize=4096)

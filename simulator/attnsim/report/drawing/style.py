@@ -39,7 +39,8 @@ def figure_bytes(make: Callable[[], Figure], format_: str, dpi: int = 150) -> by
         "pdf": {"CreationDate": None, "ModDate": None, "Creator": "attnsim", "Producer": "attnsim"},
         "png": {"Software": "attnsim"},
     }
-    with matplotlib.rc_context({"svg.hashsalt": "attnsim", "font.size": FONT, "pdf.fonttype": 42}):
+    # A dollar sign in a name is a dollar sign; no figure has formulas.
+    with matplotlib.rc_context({"svg.hashsalt": "attnsim", "font.size": FONT, "pdf.fonttype": 42, "text.parse_math": False}):
         buffer = io.BytesIO()
         make().savefig(buffer, format=format_, dpi=dpi, metadata=silent[format_])
     return buffer.getvalue()

@@ -49,7 +49,10 @@ def styled() -> Iterator[None]:
     """The width of a text must be the same in every format: no hinting, which rounds letters to pixels. Letters no font has are boxes."""
     import matplotlib
 
-    with matplotlib.rc_context({"font.size": FONT, "text.hinting": "none", "hatch.linewidth": 0.6}), warnings.catch_warnings():
+    with (
+        matplotlib.rc_context({"font.size": FONT, "text.parse_math": False, "text.hinting": "none", "hatch.linewidth": 0.6}),
+        warnings.catch_warnings(),
+    ):
         warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from", UserWarning)
         yield
 
