@@ -15,6 +15,7 @@ from starlette.testclient import TestClient
 
 import attnsim
 from attnsim.spec import library
+from attnsim.web.answers import FORMS
 from attnsim.web.app import create_app
 from attnsim.web.limits import check_document
 
@@ -96,11 +97,12 @@ def test_a_here_document_ends_with_a_word_that_is_no_line_of_the_text(ask: Ask, 
 
 def test_every_file(ask: Ask) -> None:
     small = ("sizes.P=1024", "sizes.M=1024")
-    found = {form: ask("llama3-8b-prefill", sets=small, form=form) for form in ("json", "csv", "text", "report", "roofline", "mask")}
+    found = {form: ask("llama3-8b-prefill", sets=small, form=form) for form in FORMS}
     assert {form: reply.status_code for form, reply in found.items()} == dict.fromkeys(found, 200)
     assert found["csv"].text.startswith("workload,arch,name,")
     assert found["text"].text == repr(attnsim.run("llama3-8b-prefill", "h100_sxm", sets=small)) + "\n"
     assert found["report"].text.startswith("<!DOCTYPE html>")
+    assert found["trace"].json()["traceEvents"]
     for form in ("roofline", "mask"):
         assert ElementTree.fromstring(found[form].content).tag.endswith("svg")
         assert found[form].headers["content-disposition"] == f'attachment; filename="llama3-8b-prefill-h100_sxm-{form}.svg"'

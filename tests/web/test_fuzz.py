@@ -260,7 +260,7 @@ def test_nothing_that_is_asked_breaks_anything(warm: FastAPI, path: str, method:
     assert expected & seen.keys() and seen.keys() <= {*expected, 400, 404, 405, 406, 413, 415}
 
 
-@pytest.mark.parametrize("form", ["report", "roofline", "mask", "csv", "json", "text"])
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("name", NAMES[:4])
 def test_odd_names_are_text_in_every_file(warm: FastAPI, form: str, name: str) -> None:
     sizes = "sizes: {B: 1, H: 8, P: 512, M: 512, E: 64, F: 64}"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from attnsim.spec.yaml import Document
 
 LOG: Final = logging.getLogger("attnsim.web")
-Form = Literal["json", "csv", "text", "report", "roofline", "mask"]
+Form = Literal["json", "csv", "text", "report", "roofline", "mask", "trace"]
 FORMS: Final[tuple[str, ...]] = get_args(Form)
 UNPROCESSABLE: Final = 422
 
@@ -196,6 +196,14 @@ def _as_mask(question: Question) -> Reply:
     return _file(_run(call), "image/svg+xml", render(shown, "svg", attnsim.__version__), "svg", "mask")
 
 
+def _as_trace(question: Question) -> Reply:
+    from attnsim.report.timeline.events import to_text
+    from attnsim.report.timeline.trace import trace
+
+    report = _report(question)
+    return _file(report, "application/json", "".join(to_text(trace(report, command(question)))), "json", "trace")
+
+
 def _file(report: Report, media: str, content: str | bytes, ending: str, what: str = "") -> Reply:
     """A file called after the workload and the machine, in letters that every disk and header takes."""
     words = " ".join([report.workload_name, report.arch_name, what])
@@ -205,4 +213,5 @@ def _file(report: Report, media: str, content: str | bytes, ending: str, what: s
 
 _FILES: Final[Mapping[str, Callable[[Question], Reply]]] = {
     "json": _as_json, "csv": _as_csv, "text": _as_text, "report": _as_page, "roofline": _as_roofline, "mask": _as_mask,
+    "trace": _as_trace,
 }  # fmt: skip

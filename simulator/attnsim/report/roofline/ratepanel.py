@@ -36,6 +36,7 @@ Label: TypeAlias = tuple[Sequence[Shape], str, Sequence[float]]
 """Pieces of the line it names, its text, and where along them it is tried."""
 CEILING: dict[str, Any] = {"color": "#666666", "linewidth": 0.9, "linestyle": (0, (4, 2, 1, 2))}
 LIMIT: dict[str, Any] = {"color": INK, "linewidth": 1.2, "linestyle": (0, (5, 3))}
+SUPERSCRIPT = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 FLAT = (0.97, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3)
 SLOPED = (0.5, 0.6, 0.4, 0.7, 0.3, 0.8, 0.2, 0.9, 0.1)
 
@@ -71,6 +72,7 @@ def draw_panel(axes: Axes, chart: Chart) -> list[str]:
     axes.set_ylim(low_y, high_y)
     axes.set_xlabel("arithmetic intensity, FLOP/B")
     axes.set_ylabel("achieved rate")
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _position: _power(value)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _position: format_quantity(value, "FLOP/s", digits=1)))
     axes.grid(True, which="major", color="#E6E6E6", linewidth=0.6)
     axes.minorticks_off()
@@ -216,3 +218,8 @@ def _tag(canvas: Canvas, index: int, kernel: Kernel) -> None:
         places.insert(0, ((first[0], measured), size + RING))
         places[1] = (first, size + RING)
     canvas.beside(places, texts, color_of(index))
+
+
+def _power(value: float) -> str:
+    """A power of ten as 10² is written: figures have no formulas (`drawing/style.py`)."""
+    return "10" + str(round(math.log10(value))).translate(SUPERSCRIPT)

@@ -128,7 +128,7 @@
 
   // --- around the answer -----------------------------------------------------------------------------------------------------------
 
-  const FILES = [["report", "HTML report"], ["json", "JSON"], ["csv", "CSV"], ["text", "text"], ["roofline", "roofline SVG"], ["mask", "mask SVG"]];
+  const FILES = [["report", "HTML report"], ["json", "JSON"], ["csv", "CSV"], ["text", "text"], ["roofline", "roofline SVG"], ["mask", "mask SVG"], ["trace", "trace"]];
 
   function drawAround() {
     at("answer").classList.toggle("stale", page.issues.length > 0);
