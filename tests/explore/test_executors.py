@@ -19,13 +19,13 @@ from hypothesis import strategies as st
 from sweep_fakes import FakePlan, evaluate, expected, killed_at_half, stamps
 
 from attnsim.errors import InfeasibleError, SpecError, UsageError
+from attnsim.explore.build import build_plan
 from attnsim.explore.execute import executors
 from attnsim.explore.execute.executors import Answer, Engine, Job, Outcome, check_executor, run_plan
 from attnsim.explore.execute.local import run_local
 from attnsim.explore.output.dataset import Chunk
 from attnsim.explore.output.sinks import Frames
 from attnsim.explore.plan.axes import vary
-from attnsim.explore.plan.build import build_plan
 
 
 def sweep(output: Path, plan: FakePlan, executor: str = "processes:2", **options: Any) -> Outcome:

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from attnsim.errors import UsageError
+from attnsim.explore.build import build_plan
 from attnsim.explore.plan.axes import Axis, listed, vary, zipped
-from attnsim.explore.plan.build import build_plan
 from attnsim.explore.plan.plan import Plan, SweepError
 from attnsim.spec.yaml import from_dict
 

@@ -20,11 +20,11 @@ from attnsim.explore.answer import points
 from attnsim.explore.answer.columns import DETAILS
 from attnsim.explore.answer.points import evaluate_settings
 from attnsim.explore.answer.scalar import Group
+from attnsim.explore.build import build_plan
 from attnsim.explore.execute import local
 from attnsim.explore.execute.local import run_local
 from attnsim.explore.output.sinks import File, Frames
 from attnsim.explore.plan.axes import vary
-from attnsim.explore.plan.build import build_plan
 from attnsim.explore.plan.plan import Plan, Settings, SweepError
 
 PREFILL, H100 = "llama3-8b-prefill", "h100_sxm"

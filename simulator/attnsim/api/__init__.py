@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,11 +10,13 @@ from attnsim.api.documents import Ref, question, workload_document, workload_spe
 from attnsim.api.kernel import run_kernel
 from attnsim.api.processors import resolve
 from attnsim.evaluate.estimate import Asked, Report
+from attnsim.machine.machine import Machine
+from attnsim.machine.spatial import SpatialMachine
 from attnsim.spec.serving import ModelWorkload
 from attnsim.spec.workload import LayerWorkload
 from attnsim.spec.yaml import Document, validate
 
-__all__ = ["Ref", "resolve", "run", "run_kernel", "workload_document", "workload_spec"]
+__all__ = ["Ref", "answer", "resolve", "run", "run_kernel", "workload_document", "workload_spec"]
 
 
 def run(workload: Ref, arch: Ref, schedule: Ref | None = None, *, sets: Sequence[str] = (), **overrides: Any) -> Report:
@@ -30,17 +32,12 @@ def run(workload: Ref, arch: Ref, schedule: Ref | None = None, *, sets: Sequence
     Raises:
         SpecError: a mistake in a file, dict or override. InfeasibleError: it cannot run there. UsageError: a text in `sets` without "=".
     """
-    report = _answered(workload, arch, schedule, sets, overrides)
+    report = answer(*question(workload, arch, schedule, sets, overrides))
     return replace(report, call=Asked(_given(workload), _given(arch), _given(schedule), tuple(sets), overrides))
 
 
-def _given(ref: Ref | None) -> Any:
-    """A reference as it can be written: of a document what it says."""
-    return ref.data if isinstance(ref, Document) else ref
-
-
-def _answered(workload: Ref, arch: Ref, schedule: Ref | None, sets: Sequence[str], overrides: Mapping[str, Any]) -> Report:
-    document, machine, schedule = question(workload, arch, schedule, sets, overrides)
+def answer(document: Document, machine: Machine | SpatialMachine, schedule: Ref | None) -> Report:
+    """What `run` answers to a question whose overrides are applied. Raises as it does."""
     if document.data.get("kind") == "model":
         from attnsim.api.model import run_model
 
@@ -51,3 +48,8 @@ def _answered(workload: Ref, arch: Ref, schedule: Ref | None, sets: Sequence[str
 
         return run_layer(spec, document, machine, schedule)
     return run_kernel(spec, document, machine, schedule)
+
+
+def _given(ref: Ref | None) -> Any:
+    """A reference as it can be written: of a document what it says."""
+    return ref.data if isinstance(ref, Document) else ref

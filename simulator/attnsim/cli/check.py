@@ -127,7 +127,7 @@ def _question(doc: Document) -> tuple[list[Issue], str]:
 
 
 def _sweep(doc: Document) -> tuple[list[Issue], str]:
-    from attnsim.explore.plan.build import build_plan
+    from attnsim.explore.build import build_plan
     from attnsim.explore.plan.request import read_request
 
     asked = read_request(doc)

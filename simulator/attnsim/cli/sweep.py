@@ -136,7 +136,7 @@ def _plan(
     columns: str | None,
     yes: bool,
 ) -> Plan:
-    from attnsim.explore.plan.build import build_plan
+    from attnsim.explore.build import build_plan
     from attnsim.explore.plan.plan import MOST_POINTS
     from attnsim.explore.plan.request import ONLY
 

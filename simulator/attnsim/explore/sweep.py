@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from attnsim import __version__
 from attnsim.api.documents import Ref, changed
 from attnsim.errors import UsageError
+from attnsim.explore.build import build_plan
 from attnsim.explore.execute.local import Outcome, Progress, run_local
 from attnsim.explore.output.sinks import File, Frames, form_of
 from attnsim.explore.plan.axes import listed, vary, zipped
-from attnsim.explore.plan.build import build_plan
 from attnsim.explore.plan.plan import MOST_POINTS, Plan
 from attnsim.explore.plan.ranges import Series, Stepped
 from attnsim.explore.plan.request import ONLY, read_request

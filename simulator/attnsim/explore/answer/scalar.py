@@ -4,23 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
+from attnsim.api import answer
 from attnsim.api.documents import Ref, workload_spec
-from attnsim.api.kernel import run_kernel
 from attnsim.api.processors import bounds_of
 from attnsim.errors import AttnsimError, InfeasibleError
-from attnsim.evaluate.estimate import Report, plain
+from attnsim.evaluate.estimate import plain
 from attnsim.evaluate.flat import flatten
+from attnsim.explore.plan.plan import Only
 from attnsim.machine.machine import Machine
 from attnsim.machine.spatial import SpatialMachine
-from attnsim.spec.workload import KernelWorkload, LayerWorkload
-from attnsim.spec.yaml import Document, validate
+from attnsim.spec.workload import KernelWorkload
+from attnsim.spec.yaml import Document
 
 if TYPE_CHECKING:
     import numpy as np
-
-Only = Literal["all", "lower_bound"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,21 +89,6 @@ def point_document(group: Group, number: int) -> Document:
     data = group.document.data
     changed = {**data, **values} if group.is_model else {**data, "sizes": {**data["sizes"], **values}}
     return replace(group.document, data=changed)
-
-
-def answer(document: Document, machine: Machine | SpatialMachine, schedule: Ref | None) -> Report:
-    """What `attnsim.run` answers to a question whose overrides are applied. Raises as it does."""
-    if document.data.get("kind") == "model":
-        from attnsim.api.model import run_model
-        from attnsim.spec.serving import ModelWorkload
-
-        return run_model(validate(ModelWorkload, document), document, machine, schedule)
-    spec = workload_spec(document)
-    if isinstance(spec, LayerWorkload):
-        from attnsim.api.layer import run_layer
-
-        return run_layer(spec, document, machine, schedule)
-    return run_kernel(spec, document, machine, schedule)
 
 
 def reason(error: AttnsimError) -> str:

@@ -8,12 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import prod
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from attnsim import __version__
 from attnsim.api.documents import Ref, changed
 from attnsim.errors import UsageError
-from attnsim.explore.answer.scalar import Only
 from attnsim.explore.plan.axes import Axis, canonical_text
 from attnsim.explore.plan.filter import Filter
 from attnsim.machine.load import load_machine
@@ -25,6 +24,8 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow
 
+Only = Literal["all", "lower_bound"]
+"""What a sweep asks for: whole answers, or no more than the bound."""
 MOST_POINTS: Final = 100_000_000
 """Points that a sweep may have without being confirmed."""
 _WINDOWS: Final = ("window", "sinks")

@@ -9,9 +9,8 @@ from pathlib import Path
 
 from attnsim.api.documents import Ref
 from attnsim.errors import Issue, SpecError, UsageError
-from attnsim.explore.answer.scalar import Only
 from attnsim.explore.plan.axes import Axis, listed, vary, zipped
-from attnsim.explore.plan.plan import SweepError, set_text
+from attnsim.explore.plan.plan import Only, SweepError, set_text
 from attnsim.spec import library
 from attnsim.spec.scan import Loc
 from attnsim.spec.sweep import SweepSpec

@@ -10,10 +10,9 @@ from attnsim.api.documents import Ref, workload_spec
 from attnsim.cascade.cascade import load_cascade
 from attnsim.errors import AttnsimError, SpecError, UsageError, suggest
 from attnsim.explore.answer.columns import located, prepared
-from attnsim.explore.answer.scalar import Only
 from attnsim.explore.plan.axes import Axis
 from attnsim.explore.plan.filter import Filter, FilterError, FilterField, parse_filter
-from attnsim.explore.plan.plan import MOST_POINTS, Plan, SweepError
+from attnsim.explore.plan.plan import MOST_POINTS, Only, Plan, SweepError
 from attnsim.explore.plan.ranges import Listed, Stepped, label
 from attnsim.machine.load import load_machine
 from attnsim.spec import library
