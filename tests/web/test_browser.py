@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from browser import NARROW, WIDE, browser, is_local, layout_faults
+from browser import NARROW, WIDE, is_local, layout_faults
 
 __all__ = ["browser"]
 
