@@ -14,8 +14,6 @@ from urllib.parse import quote
 import pytest
 from browser import NARROW, WIDE, is_local, layout_faults
 
-__all__ = ["browser"]
-
 ROOT = Path(__file__).resolve().parents[2]
 WORKLOAD = (
     "attnsim: 1\nkind: kernel\nname: {name}\ncascade: attention-1pass\nsizes: {{B: 1, H: 8, P: 1024, M: 1024, E: 64, F: 64}}\ndtype: bf16\n"
