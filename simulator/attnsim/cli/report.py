@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from attnsim.cli.common import check_writable, cli_command, deliver, narrate, schedule_option, set_option
 from attnsim.cli.kinds import split
-from attnsim.errors import InfeasibleError
+from attnsim.errors import InfeasibleError, UsageError
 
 
 @cli_command(
@@ -25,6 +27,8 @@ def command(names: tuple[str, ...], schedule: str | None, sets: tuple[str, ...],
     footprints, the cascade as a graph, the mask, cost against context and batch, and how accurate the kernels used have been found.
     Of several workloads and machines, those that cannot run together are left out and named.
     """
+    if Path(output).suffix.lower() not in ("", ".html", ".htm"):
+        raise UsageError(f"cannot write a page to {output!r}: end the name in .html")
     check_writable(output)
     workloads, archs = split(names, "attnsim report llama3-8b-prefill h100_sxm -o report.html")
     import attnsim

@@ -129,6 +129,7 @@ def test_what_cannot_run_together_is_left_out_and_named(tmp_path: Path, capsys: 
         (["llama3-8b-decode"], 2, "a machine is missing; write for example attnsim report"),
         (["llama3-8b-decode", "h100_sx"], 3, "'h100_sx' is neither a workload nor a machine of the library; did you mean 'h100_sxm'"),
         (["llama3-8b-decode", "h100_sxm", "-o", "missing/report.html"], 2, "there is no folder 'missing'"),
+        (["llama3-8b-decode", "h100_sxm", "-o", "report.pdf"], 2, "cannot write a page to 'report.pdf': end the name in .html"),
     ],
 )
 def test_mistakes_are_told_in_one_line(words: list[str], code: int, told: str, capsys: pytest.CaptureFixture[str]) -> None:
