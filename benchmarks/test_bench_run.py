@@ -5,7 +5,8 @@ Warm: the process has answered a few thousand questions of the kind. Then the en
 every point is computed whole, all but the digests of its files, which are hashed when they are asked for.
 """
 
-from itertools import product
+from itertools import islice, product
+from random import Random
 from typing import Any
 
 import pytest
@@ -46,6 +47,25 @@ def test_run(benchmark: BenchmarkFixture, arch: str, phase: str, points: list[di
     points = benchmark.pedantic(sweep, rounds=5, warmup_rounds=3)
     assert len(set(points)) > len(points) // 4  # a batch of two is as much work as twice the heads
     benchmark.extra_info["points_per_second"] = round(len(workloads) / benchmark.stats.stats.median)
+
+
+@pytest.mark.parametrize("arch", ["a100_sxm_80gb", "h100_sxm", "b200"])
+def test_run_of_lengths_never_seen(benchmark: BenchmarkFixture, arch: str) -> None:
+    """Prefill kernels whose lengths do not come again, up to 32K: the tiles that the mask leaves are walked for every one of them."""
+    benchmark.group = "new lengths"
+    lengths = iter(Random(7).sample(range(256, 32768), 960 * 8))
+
+    def fresh() -> tuple[tuple[list[dict[str, Any]]], dict[str, Any]]:
+        return ([workload({**PREFILL[0], "P": length, "M": length}) for length in islice(lengths, 960)],), {}
+
+    def sweep(workloads: list[dict[str, Any]]) -> list[float]:
+        return [attnsim.run(one, arch).results[0].latency_s for one in workloads]
+
+    for _ in range(3):
+        sweep(*fresh()[0])
+    found = benchmark.pedantic(sweep, setup=fresh, rounds=5)
+    assert len(set(found)) > len(found) // 4  # lengths that fill the same tiles take as long
+    benchmark.extra_info["points_per_second"] = round(960 / benchmark.stats.stats.median)
 
 
 def test_first_point(benchmark: BenchmarkFixture) -> None:
