@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import click
 
@@ -117,6 +117,25 @@ def check_writable(output: str | None) -> None:
     place = path if path.exists() and not path.is_file() else folder  # a device or a pipe is written to where it is
     if not os.access(place, os.W_OK):
         raise UsageError(f"cannot write {output!r}: no permission to write in {str(place)!r}")
+
+
+class Answer(Protocol):
+    """What commands answer with: its repr is its text."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON of the answer."""
+        ...
+
+
+def written(answer: Answer, format_: str, rows: Callable[[], str] | None = None) -> str:
+    """An answer as text, JSON or CSV. rows: the CSV, where it is not a row for each of the answer's results."""
+    if format_ == "text":
+        return f"{answer!r}\n"
+    from attnsim.report.export import report_csv, to_json
+
+    if format_ == "json":
+        return to_json(answer.to_dict())
+    return report_csv(answer.to_dict()) if rows is None else rows()
 
 
 def deliver(text: str, output: str | None) -> None:

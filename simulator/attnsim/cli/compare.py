@@ -19,12 +19,14 @@ from attnsim.cli.common import (
     pick_format,
     set_option,
     sets_read,
+    written,
 )
 from attnsim.cli.kinds import split
 from attnsim.errors import UsageError
 
 if TYPE_CHECKING:
     from attnsim.evaluate.estimate import Report
+    from attnsim.explore.compare.compare import Comparison
 
 EXAMPLE = "attnsim compare llama3-8b-prefill h100_sxm b200"
 
@@ -79,17 +81,13 @@ def command(
             f"compare sets two answers side by side, not {len(sides)}; write for example attnsim compare before.json after.json"
         )
     found = attnsim.compare(*sides)
-    format_ = pick_format(format_, output)
-    if format_ == "text":
-        deliver(repr(found) + "\n", output)
-    elif format_ == "json":
-        from attnsim.report.export import to_json
+    deliver(written(found, pick_format(format_, output), lambda: _csv(found)), output)
 
-        deliver(to_json(found.to_dict()), output)
-    else:
-        from attnsim.report.export import to_csv
 
-        deliver(to_csv(found.rows(), first=("section", "name", "a", "b", "ratio", "share_of_difference")), output)
+def _csv(found: Comparison) -> str:
+    from attnsim.report.export import to_csv
+
+    return to_csv(found.rows(), first=("section", "name", "a", "b", "ratio", "share_of_difference"))
 
 
 def _answer_in(word: str) -> Mapping[str, Any] | None:

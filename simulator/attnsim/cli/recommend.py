@@ -14,6 +14,7 @@ from attnsim.cli.common import (
     pick_format,
     schedule_option,
     set_option,
+    written,
 )
 
 
@@ -91,14 +92,4 @@ def command(
         top=top,
         sets=sets,
     )
-    format_ = pick_format(format_, output)
-    if format_ == "text":
-        deliver(repr(found) + "\n", output)
-    elif format_ == "json":
-        from attnsim.report.export import to_json
-
-        deliver(to_json(found.to_dict()), output)
-    else:
-        from attnsim.report.export import report_csv
-
-        deliver(report_csv(found.to_dict()), output)
+    deliver(written(found, pick_format(format_, output)), output)

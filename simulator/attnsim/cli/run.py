@@ -18,6 +18,7 @@ from attnsim.cli.common import (
     pick_format,
     schedule_option,
     set_option,
+    written,
 )
 from attnsim.errors import UsageError
 
@@ -51,19 +52,7 @@ def command(
     import attnsim
 
     report = attnsim.run(workload, arch, schedule=schedule, sets=sets)
-    format_ = pick_format(format_, output)
-    if format_ == "text":
-        from attnsim.report.text import report_text
-
-        deliver(report_text(report), output)
-    elif format_ == "json":
-        from attnsim.report.export import to_json
-
-        deliver(to_json(report.to_dict()), output)
-    else:
-        from attnsim.report.export import report_csv
-
-        deliver(report_csv(report.to_dict()), output)
+    deliver(written(report, pick_format(format_, output)), output)
     if trace is not None:
         from attnsim.report.timeline.trace import save
 

@@ -14,6 +14,7 @@ from attnsim.cli.common import (
     pick_format,
     schedule_option,
     set_option,
+    written,
 )
 
 YAML = (".yaml", ".yml")
@@ -79,18 +80,8 @@ def command(
     import attnsim
 
     found = attnsim.tune(workload, arch, schedule, vary=vary, tile=tile, limit=limit, trials=trials, seed=seed, top=top, sets=sets)
-    written = output is not None and output.lower().endswith(YAML)
-    format_ = pick_format(format_, output)
-    if format_ == "text":
-        answer = repr(found) + "\n"
-    elif format_ == "json":
-        from attnsim.report.export import to_json
-
-        answer = to_json(found.to_dict())
-    else:
-        from attnsim.report.export import report_csv
-
-        answer = report_csv(found.to_dict())
-    if written:
+    kept = output is not None and output.lower().endswith(YAML)
+    answer = written(found, pick_format(format_, output))
+    if kept:
         deliver(found.schedule_yaml(), output)
-    deliver(answer, None if written else output)
+    deliver(answer, None if kept else output)
