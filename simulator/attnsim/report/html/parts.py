@@ -42,7 +42,8 @@ def unit_of(name: str) -> tuple[str, str]:
     """(label, unit) of a result's own name: time_s -> ("time", "s"), ffn_tokens -> ("ffn tokens", "ratio")."""
     for ending, unit in UNITS.items():
         if name == ending or name.endswith(f"_{ending}"):
-            return (name.removesuffix(ending).rstrip("_") or name).replace("_", " "), unit
+            label = (name.removesuffix(ending).rstrip("_") or name).replace("_", " ")
+            return "FLOPs" if label == "flops" else label, unit
     return name.replace("_", " "), "ratio"
 
 
