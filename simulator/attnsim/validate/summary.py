@@ -19,11 +19,13 @@ SCHEMA = 1
 FILE = "summary.json"
 DIGITS = 4
 """Significant digits kept: more would change with the machine that computes them."""
+NOISE = 1e-12
+"""Errors below this come from the order of additions alone, and are kept as none."""
 
 
 def accuracy_summary(report: ValidationReport) -> dict[str, Any]:
     """The summary of a report over all shipped cases: `kernels`, an entry a group of measured rows, and `tables`, one a published
-    table and workload, or kernel schedule where a table names no workload."""
+    table, machine and workload, or kernel schedule where a table names no workload."""
     kernels = [
         _entry(score.name, score.case.spec.title, group.group.name, _name(group.group.schedule), group.group.arch_name, group)
         for score in report.cases
@@ -58,23 +60,25 @@ def _stats(stats: ErrorStats) -> dict[str, Any]:
 
 
 def _rounded(value: float | None) -> float | None:
-    return None if value is None else float(f"{value:.{DIGITS - 1}e}")
+    if value is None:
+        return None
+    return float(f"{value:.{DIGITS - 1}e}") if abs(value) >= NOISE else 0.0
 
 
 def _tables(report: ValidationReport) -> Iterable[dict[str, Any]]:
     for score in report.tables:
-        found: dict[tuple[str, str, str], list[float]] = {}
+        found: dict[tuple[str, str, str, str], list[float]] = {}
         for check in score.checks:
             if check.check.words:
                 continue
             asked = score.spec.configurations.get(check.configuration)
             if asked is None or asked.collective is not None:
                 continue
-            key = (asked.base, "" if asked.base else _name(asked.schedule), check.table)
+            key = (asked.base, "" if asked.base else _name(asked.schedule), asked.arch, check.table)
             found.setdefault(key, []).extend(abs(value.error) for value in check.values)
-        for (base, schedule, name), errors in found.items():
-            stats = _stats(ErrorStats.of(errors))
-            yield {"case": score.name, "title": score.spec.title, "table": name, "workload": base, "schedule": schedule, "all": stats}
+        for (base, schedule, arch, name), errors in found.items():
+            about = {"table": name, "workload": base, "schedule": schedule, "arch": arch}
+            yield {"case": score.name, "title": score.spec.title, **about, "all": _stats(ErrorStats.of(errors))}
 
 
 def summary_text(summary: Mapping[str, Any]) -> str:

@@ -22,7 +22,8 @@ def accuracy_view(report: Report) -> list[Part]:
     for name in names:
         timed = [one for one in summary["kernels"] if one["schedule"] == name]
         if timed:
-            parts.append(_schedule(name, timed, report.arch_name))
+            held_to = any(one["schedule"] == name and one["arch"] == report.arch_name for one in tables)
+            parts.append(_schedule(name, timed, report.arch_name, held_to))
         elif not any(one["schedule"] == name for one in tables):
             parts.append({"name": name, "text": f"{name} has never been compared with a measurement.", "table": None})
     parts += [_published(what, some) for what, some in _grouped(tables)]
@@ -44,24 +45,30 @@ def _published(what: str, tables: Sequence[Entry]) -> Part:
     values = sum(one["all"]["n"] for one in tables)
     mean = sum(one["all"]["n"] * one["all"]["mape"] for one in tables) / values
     text = (
-        f"{values} published value{'' if values == 1 else 's'} about {what}{' as it is shipped' if tables[0]['workload'] else ''} "
+        f"{values} value{'' if values == 1 else 's'} of tables about {what}{' as it is shipped' if tables[0]['workload'] else ''} "
         f"differ{'s' if values == 1 else ''} from this engine's by {percent(mean)} on average."
     )
-    rows = [(one["title"], one["table"], one["all"]["n"], one["all"]["mape"], one["all"]["max"]) for one in tables]
+    rows = [(one["arch"], one["title"], one["table"], one["all"]["n"], one["all"]["mape"], one["all"]["max"]) for one in tables]
     heads = [
+        column("machine"),
         column("source"),
         column("table"),
         column("values", "count"),
         column("mean |difference|", "percent"),
         column("worst", "percent"),
     ]
-    return {"name": f"published {what}", "text": text, "table": table(f"Published tables about {what}", heads, rows)}
+    return {"name": f"published {what}", "text": text, "table": table(f"Tables about {what}", heads, rows)}
 
 
-def _schedule(name: str, entries: Sequence[Entry], arch: str) -> Part:
+def _schedule(name: str, entries: Sequence[Entry], arch: str, held_to: bool) -> Part:
+    """held_to: whether tables, which have a part of their own, hold it to values of this machine."""
     held = [one for one in entries if one["held_out"]["n"]]
     here = [one for one in held if one["arch"] == arch]
-    texts = [_words(name, here, f"on {arch}")] if here else [f"{name} has never been measured on {arch}."]
+    texts = [_words(name, here, f"on {arch}")] if here else []
+    if not here and any(one["arch"] == arch for one in entries):
+        texts.append(f"On {arch} {name} was measured only where it was fitted.")
+    elif not here:
+        texts.append(f"Tables below hold {name} to values of {arch}." if held_to else f"{name} has never been measured on {arch}.")
     elsewhere = len({one["arch"] for one in held})
     if held and len(held) > len(here):
         texts.append(_words("In all, it", held, f"on {elsewhere} machine{'' if elsewhere == 1 else 's'}"))
