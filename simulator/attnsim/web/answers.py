@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 import attnsim
 from attnsim.errors import AttnsimError, Issue, SpecError, UsageError
+from attnsim.evaluate.estimate import Asked
 from attnsim.spec.closed import files_closed
 from attnsim.web.limits import MOST_ISSUES, MOST_MESSAGE, check_document, check_workload
-from attnsim.web.questions import Call, Question, call_of, command, python
+from attnsim.web.questions import Question, call_of, command, python
 
 if TYPE_CHECKING:
     from attnsim.evaluate.estimate import Report
@@ -88,7 +89,7 @@ def answer(question: Question, curves: bool = False) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _checked(question: Question) -> tuple[Call, Document, Document]:
+def _checked(question: Question) -> tuple[Asked, Document, Document]:
     """The arguments of `attnsim.run`, and the workload before and after the changes, all of them small enough."""
     from attnsim import api
     from attnsim.spec import library
@@ -103,7 +104,7 @@ def _checked(question: Question) -> tuple[Call, Document, Document]:
     return call, written, asked
 
 
-def _run(call: Call) -> Report:
+def _run(call: Asked) -> Report:
     return _finite(attnsim.run(call.workload, call.arch, call.schedule, sets=call.sets))
 
 

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import pprint
 import shlex
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from attnsim.evaluate.estimate import Asked
+from attnsim.report.html.asked import arguments
 from attnsim.spec.library import Ref
 from attnsim.spec.yaml import Document
 from attnsim.web.limits import MOST_NAME, MOST_SET, MOST_SETS, MOST_TEXT, document_of
@@ -19,25 +20,25 @@ from attnsim.web.limits import MOST_NAME, MOST_SET, MOST_SETS, MOST_TEXT, docume
 Setting = Annotated[str, StringConstraints(min_length=3, max_length=MOST_SET, pattern=r"^[^=]*[^=\s][^=]*=")]
 
 
-class Asked(BaseModel):
+class Part(BaseModel):
     """A part of a question: nothing but the fields of the class, strings and not what could become one."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
-class Named(Asked):
+class Named(Part):
     """An entry of the library."""
 
     name: Annotated[str, StringConstraints(min_length=1, max_length=MOST_NAME)] = Field(examples=["llama3-8b-prefill"])
 
 
-class Written(Asked):
+class Written(Part):
     """A spec written out, as it would stand in a file."""
 
     yaml: Annotated[str, StringConstraints(min_length=1, max_length=MOST_TEXT)]
 
 
-class Question(Asked):
+class Question(Part):
     """A workload on a machine. schedule: in place of the workload's own; sets: FIELD=VALUE texts as `attnsim run --set` takes them."""
 
     workload: Named | Written
@@ -72,19 +73,9 @@ class Answered(BaseModel):
     asked: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
-    """The arguments of `attnsim.run`."""
-
-    workload: Ref
-    arch: Ref
-    schedule: Ref | None
-    sets: tuple[str, ...]
-
-
-def call_of(question: Question) -> Call:
-    """The question with its texts read. Raises SpecError for every mistake in them."""
-    return Call(
+def call_of(question: Question) -> Asked:
+    """The arguments of `attnsim.run`: the question with its texts read. Raises SpecError for every mistake in them."""
+    return Asked(
         _ref("workload", question.workload),
         _ref("arch", question.arch),
         None if question.schedule is None else _ref("schedule", question.schedule),
@@ -123,13 +114,9 @@ def _here(file: str, text: str) -> str:
     return f"cat > {file} <<'{end}'\n{text if text.endswith(chr(10)) else text + chr(10)}{end}"
 
 
-def python(call: Call) -> str:
+def python(call: Asked) -> str:
     """The Python call; what was written out stands there as a dictionary."""
-    parts = [_literal(call.workload), _literal(call.arch)]
-    if call.schedule is not None:
-        parts.append(f"schedule={_literal(call.schedule)}")
-    if call.sets:
-        parts.append(f"sets={list(call.sets)!r}")
+    parts = arguments(call, _literal)
     line = f"attnsim.run({', '.join(parts)})"
     return line if len(line) <= 100 and "\n" not in line else "attnsim.run(\n    " + ",\n    ".join(parts) + ",\n)"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,17 +31,22 @@ def changes(asked: Asked) -> str:
 
 def python_call(asked: Asked) -> str:
     """The Python expression that asks the same."""
-    arguments = [_literal(asked.workload), _literal(asked.arch)]
+    return f"attnsim.run({', '.join(arguments(asked, _literal))})"
+
+
+def arguments(asked: Asked, literal: Callable[[Any], str]) -> list[str]:
+    """The arguments of `attnsim.run` that ask the same. literal: a value as Python writes it."""
+    words = [literal(asked.workload), literal(asked.arch)]
     if asked.schedule is not None:
-        arguments.append(f"schedule={_literal(asked.schedule)}")
+        words.append(f"schedule={literal(asked.schedule)}")
     if asked.sets:
-        arguments.append(f"sets={list(asked.sets)!r}")
+        words.append(f"sets={list(asked.sets)!r}")
     plain = {name: value for name, value in asked.overrides.items() if name.isidentifier()}
-    arguments += [f"{name}={_literal(value)}" for name, value in plain.items()]
+    words += [f"{name}={literal(value)}" for name, value in plain.items()]
     others = {name: value for name, value in asked.overrides.items() if name not in plain}
     if others:
-        arguments.append(f"**{others!r}")
-    return f"attnsim.run({', '.join(arguments)})"
+        words.append(f"**{others!r}")
+    return words
 
 
 def _literal(value: Any) -> str:
