@@ -239,3 +239,23 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+@pytest.mark.skipif(os.name != "posix", reason="locks of folders are POSIX")
+def test_a_folder_is_free_after_a_sweep_though_a_process_born_during_it_lives(tmp_path: Path) -> None:
+    """Workers that are started again while a sweep fails hold its descriptors for a moment."""
+    header = Header("d1", __version__, 1000, 100, {})
+    read, write = os.pipe()
+    with open_dataset(tmp_path / "out", header, resume=False):
+        child = os.fork()
+        if child == 0:
+            os.close(write)
+            os.read(read, 1)  # until the other end is closed
+            os._exit(0)
+    try:
+        with open_dataset(tmp_path / "out", header, resume=True):
+            pass
+    finally:
+        os.close(write)
+        os.close(read)
+        os.waitpid(child, 0)

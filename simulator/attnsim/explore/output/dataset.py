@@ -352,6 +352,10 @@ def _locked(folder: Path) -> Iterator[None]:
             raise UsageError(f"{str(folder)!r} is being written by another sweep; wait for it, or choose another output") from None
         except OSError:
             pass  # a file system without locks: whoever starts two sweeps into one folder there computes chunks twice, no more
-        yield
+        try:
+            yield
+        finally:
+            with suppress(OSError):  # closing is not enough: a process that was born meanwhile holds the descriptor, too
+                fcntl.flock(handle, fcntl.LOCK_UN)
     finally:
         os.close(handle)
