@@ -10,24 +10,15 @@ from attnsim.evaluate.layer import LayerEstimate
 from attnsim.evaluate.render import tile_text
 from attnsim.evaluate.spatial.estimate import SpatialEstimate
 from attnsim.machine.spatial import SpatialMachine
-from attnsim.report.html.parts import Part, bars, column, fact, named, table, words
+from attnsim.report.html.parts import Part, bars, column, fact, headline, named, table, words
 from attnsim.units import format_quantity
 
 
 def kernel_view(report: Report, result: Answer) -> Part:
     """One entry of `results`."""
     view: Part = {
-        "name": result.name,
-        "kind": result.kind,
-        "schedule": result.schedule,
-        "dtype": result.dtype,
+        **headline(result),
         "sizes": dict(result.sizes),
-        "latency_s": result.latency_s,
-        "lower_bound_s": result.lower_bound_s,
-        "headroom": result.latency_s / result.lower_bound_s if result.lower_bound_s else None,
-        "bound": result.bound,
-        "flops": float(result.flops),
-        "energy_j": result.energy_j,
         "facts": _facts(report, result),
         "time": bars(
             "Time by resource", "s", result.time_by_resource_s, result.latency_s, result.bound,

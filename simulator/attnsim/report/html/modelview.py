@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-from attnsim.report.html.parts import Part, bars, column, fact, named, table, unit_of
+from attnsim.report.html.parts import Part, bars, column, fact, headline, named, table, unit_of
 from attnsim.serving.answer import ModelEstimate
 
 
 def model_view(result: ModelEstimate) -> Part:
     """One entry of `results`."""
     return {
-        "name": result.name,
-        "kind": result.kind,
-        "schedule": result.schedule,
-        "dtype": result.dtype,
+        **headline(result),
         "sizes": {"context": result.context, "batch": result.batch, "devices": result.gpus},
         "model": result.model,
         "phase": result.phase,
-        "latency_s": result.latency_s,
-        "lower_bound_s": result.lower_bound_s,
-        "headroom": result.latency_s / result.lower_bound_s if result.lower_bound_s else None,
-        "bound": result.bound,
-        "flops": float(result.flops),
-        "energy_j": result.energy_j,
         "usd_per_mtok": result.cost["usd_per_mtok"] if result.cost else None,
         "facts": _facts(result),
         "time": bars("Time by part", "s", result.time_by_resource_s, result.latency_s, result.bound, "Of one step, beside its latency."),

@@ -5,10 +5,29 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from attnsim.evaluate.estimate import Answer
+from attnsim.serving.answer import ModelEstimate
+
 Part = dict[str, Any]
 
 UNITS = {"bytes_per_s": "B/s", "bytes": "B", "flops": "FLOP", "seconds": "s", "s": "s", "w": "W", "j": "J"}
 """Ending of a name -> unit of its number."""
+
+
+def headline(result: Answer | ModelEstimate) -> Part:
+    """What every answer has, whatever it is of: the columns of the table of results."""
+    return {
+        "name": result.name,
+        "kind": result.kind,
+        "schedule": result.schedule,
+        "dtype": result.dtype,
+        "latency_s": result.latency_s,
+        "lower_bound_s": result.lower_bound_s,
+        "headroom": result.latency_s / result.lower_bound_s if result.lower_bound_s else None,
+        "bound": result.bound,
+        "flops": float(result.flops),
+        "energy_j": result.energy_j,
+    }
 
 
 def fact(label: str, value: float | str, unit: str = "text", note: str = "") -> Part:

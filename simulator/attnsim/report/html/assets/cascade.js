@@ -2,6 +2,7 @@
 /** The cascade as a graph: inputs at the top, a box an Einsum, marked what reads the iteration before. */
 (() => {
   const { h, s } = attnsim.dom;
+  const { drawing, reached } = attnsim.chart;
   const { count } = attnsim.format;
   const BOX = { width: 92, height: 34, across: 108, down: 66 };
   const MARGIN = { x: 60, y: 24 };
@@ -19,15 +20,10 @@
       h(
         "div",
         { class: "scroll" },
-        s(
-          "svg",
-          {
-            width: size.width,
-            height: size.height,
-            viewBox: `0 0 ${size.width} ${size.height}`,
-            role: "group",
-            "aria-label": `graph of ${data.name}; arrow keys go from Einsum to Einsum`,
-          },
+        drawing(
+          size.width,
+          size.height,
+          `graph of ${data.name}; arrow keys go from Einsum to Einsum`,
           s(
             "g",
             { key: "edges" },
@@ -100,7 +96,7 @@
       {
         key: node.id,
         transform: `translate(${x},${y})`,
-        ...attnsim.chart.reached(number, tip),
+        ...reached(number, tip),
         class: `node ${node.kind}${node.output ? " output" : ""}`,
       },
       s("rect", {

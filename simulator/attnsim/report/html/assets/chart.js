@@ -175,6 +175,11 @@
   /** The outline of marker `number` with an area in square pixels. */
   const marker = (number, area = 64) => d3.symbol(d3[SYMBOLS[number % SYMBOLS.length]], area)();
 
+  /** A drawing whose parts the keyboard reaches; label: what it shows, and how to go about in it. */
+  function drawing(width, height, label, ...children) {
+    return s("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": label }, children);
+  }
+
   attnsim.room = room;
-  attnsim.chart = { HUES, DASHES, FONT, textWidth, logScale, logTicks, besides, axes, Places, reached, marker };
+  attnsim.chart = { HUES, DASHES, FONT, textWidth, logScale, logTicks, besides, axes, Places, reached, marker, drawing };
 })();

@@ -3,7 +3,7 @@
 (() => {
   const { h, s } = attnsim.dom;
   const { value, count } = attnsim.format;
-  const { HUES, DASHES, logScale, logTicks, besides, axes, reached, marker, textWidth } = attnsim.chart;
+  const { HUES, DASHES, logScale, logTicks, besides, axes, reached, marker, textWidth, drawing } = attnsim.chart;
   /** 8192 as "8k", as ranges are written on the command line. */
   const short = (amount) =>
     amount >= 2 ** 20 && amount % 2 ** 20 === 0
@@ -84,15 +84,10 @@
       "figure",
       { class: "chart curves", key: chart.title, vars: { width: `${width}px` } },
       h("figcaption", {}, chart.title),
-      s(
-        "svg",
-        {
-          width,
-          height,
-          viewBox: `0 0 ${width} ${height}`,
-          role: "group",
-          "aria-label": `${chart.title}; arrow keys go from point to point`,
-        },
+      drawing(
+        width,
+        height,
+        `${chart.title}; arrow keys go from point to point`,
         axes(frame, { scale: x, ticks: xTicks, text: short, title: chart.x }, { scale: y, ticks: yTicks, text: yText, title: "" }),
         s("line", { key: "own", class: "own", x1: x(chart.own), x2: x(chart.own), y1: frame.top, y2: frame.bottom }),
         drawn,

@@ -3,7 +3,7 @@
 (() => {
   const { h, s } = attnsim.dom;
   const { quantity, ratio, percent, seconds } = attnsim.format;
-  const { HUES, logScale, logTicks, besides, axes, Places, reached, marker, textWidth } = attnsim.chart;
+  const { HUES, logScale, logTicks, besides, axes, Places, reached, marker, textWidth, drawing } = attnsim.chart;
 
   /** The figure with its legend and its data. data: a chart of rooflineview.py; width: pixels. */
   function roofline(data, width) {
@@ -34,15 +34,10 @@
       h(
         "div",
         { class: "scroll" },
-        s(
-          "svg",
-          {
-            width: size.width,
-            height: size.height,
-            viewBox: `0 0 ${size.width} ${size.height}`,
-            role: "group",
-            "aria-label": `roofline of ${data.title}; arrow keys go from point to point`,
-          },
+        drawing(
+          size.width,
+          size.height,
+          `roofline of ${data.title}; arrow keys go from point to point`,
           axes(
             frame,
             { scale: x, ticks: logTicks(x, 46), text: (tick) => ratio(tick).replace(/\.0+$/, ""), title: "arithmetic intensity, FLOP/B" },
